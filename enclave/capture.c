@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enclave/capture.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "rule_templates.h"
+#include "runtime/nfqueue.h"
+#include "runtime/packet_socket.h"
+#include "runtime/tc_mark.h"
+
+#define FANOUT_GROUP 0x6377 /* any number that is this daemon's own in its network namespace */
+
+const struct rules_set capture_rules = {
+    .name = "enclave capture",
+    .nft = rule_enclave_nft,
+    .nft_table = "inet causeway",
+    .ipv4 = rule_enclave_ipv4_rules,
+    .ipv6 = rule_enclave_ipv6_rules,
+    .hooks = rule_enclave_hooks,
+};
+
+struct rules_values *capture_rules_values(const struct enclave_config *config, bool tagged)
+{
+    struct rules_values *values = rules_values_new();
+
+    rules_set(values, "device", "%s", DEVICE_PEER);
+    rules_set(values, "queue_base", "%u", config->queue_base);
+    rules_set(values, "queue_last", "%u", config->queue_base + config->lanes - 1);
+    rules_set(values, "tagged", "%s", tagged ? "yes" : "");
+    rules_set(values, "balanced", "%s", config->lanes > 1 ? "yes" : "");
+    for (unsigned lane = 0; lane < config->lanes; lane++) {
+        rules_group(values, "lanes");
+        rules_group_set(values, "number", "%u", lane);
+        rules_group_set(values, "mark", "0x%x", TC_MARK_SEEN | lane << TC_MARK_LANE_SHIFT);
+        rules_group_set(values, "mask", "0x%x", TC_MARK_SEEN | TC_MARK_LANE_MASK);
+        rules_group_set(values, "queue", "%u", config->queue_base + lane);
+    }
+    return values;
+}
+
+static void close_sources(struct capture *capture)
+{
+    for (unsigned i = 0; i < capture->source_count; i++)
+        close(capture->sources[i].fd);
+    capture->source_count = 0;
+}
+
+static int add_source(struct capture *capture, enum lane_source_kind kind, int fd, uint16_t queue)
+{
+    if (fd < 0)
+        return fd;
+    capture->sources[capture->source_count++] =
+        (struct lane_source){.kind = kind, .fd = fd, .queue = queue};
+    return 0;
+}
+
+/* The tc program needs clsact and cls_bpf; without it the queues work, one packet at a time. */
+static bool attach_tc_mark(const struct enclave_config *config, const struct device *device)
+{
+    struct netdev netdev = device->netdev;
+    int program = tc_mark_load(config->lanes);
+    int error = program;
+
+    if (program >= 0) {
+        error = netdev_attach_ingress(&netdev, device->peer_index, program, "causeway_mark");
+        close(program);
+    }
+    if (error < 0)
+        log_warning("no tc program at %s (%s): NFQUEUE works without GSO, slower", DEVICE_PEER,
+                    strerror(-error));
+    return error >= 0;
+}
+
+static int open_nfqueue(struct capture *capture, const struct enclave_config *config,
+                        const struct device *device, char *error, size_t error_size)
+{
+    capture->used = CAPTURE_NFQUEUE;
+    capture->tagged = attach_tc_mark(config, device);
+    for (unsigned i = 0; i < config->lanes; i++) {
+        uint16_t queue = (uint16_t)(config->queue_base + i);
+        int result = add_source(capture, LANE_SOURCE_NFQUEUE,
+                                nfqueue_open(queue, capture->tagged, config->queue_length), queue);
+        if (result < 0) {
+            snprintf(error, error_size, "cannot open NFQUEUE %u: %s", queue,
+                     result == -EBUSY || result == -EPERM
+                         ? "another program has it, or permission is missing"
+                         : strerror(-result));
+            return -1;
+        }
+    }
+    if (capture->tagged) {
+        int result = add_source(capture, LANE_SOURCE_PACKET,
+                                packet_socket_capture_fragments(device->peer_index), 0);
+        if (result < 0) {
+            snprintf(error, error_size, "cannot capture fragments: %s", strerror(-result));
+            return -1;
+        }
+    }
+    struct rules_values *values = capture_rules_values(config, capture->tagged);
+    int applied = rules_apply(&capture_rules, config->firewall, values, &capture->firewall, error,
+                              error_size);
+    rules_values_free(values);
+    return applied;
+}
+
+static int open_packet(struct capture *capture, const struct enclave_config *config,
+                       const struct device *device, char *error, size_t error_size)
+{
+    capture->used = CAPTURE_PACKET;
+    for (unsigned i = 0; i < config->lanes; i++) {
+        int result =
+            add_source(capture, LANE_SOURCE_PACKET,
+                       packet_socket_capture(device->peer_index, config->lanes, FANOUT_GROUP), 0);
+        if (result < 0) {
+            snprintf(error, error_size, "cannot capture with AF_PACKET: %s", strerror(-result));
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int capture_open(struct capture *capture, const struct enclave_config *config,
+                 const struct device *device, bool udp_gso, char *error, size_t error_size)
+{
+    *capture = (struct capture){.firewall = RULES_NONE};
+    if (config->capture != CAPTURE_PACKET) {
+        /* NFQUEUE describes UDP super-packets on every kernel: the tc program gives their size. */
+        if (device_limit_offloads(true) == 0 &&
+            open_nfqueue(capture, config, device, error, error_size) == 0)
+            return 0;
+        close_sources(capture);
+        if (config->capture == CAPTURE_NFQUEUE)
+            return -1;
+        log_warning("NFQUEUE cannot be used, taking AF_PACKET: %s", error);
+        *capture = (struct capture){.firewall = RULES_NONE};
+    }
+    int limited = device_limit_offloads(udp_gso);
+    if (limited < 0) {
+        snprintf(error, error_size, "cannot set the offloads of %s: %s", DEVICE_NAME,
+                 strerror(-limited));
+        return -1;
+    }
+    return open_packet(capture, config, device, error, error_size);
+}
+
+void capture_assign(const struct capture *capture, unsigned lane, unsigned lanes,
+                    struct lane_options *options)
+{
+    options->source_count = 0;
+    for (unsigned i = 0; i < capture->source_count; i++)
+        if (i % lanes == lane)
+            options->sources[options->source_count++] = capture->sources[i];
+}
+
+uint64_t capture_lost(struct capture *capture, unsigned lane, unsigned lanes)
+{
+    uint64_t lost = 0;
+
+    for (unsigned i = lane; i < capture->source_count; i += lanes) {
+        const struct lane_source *source = &capture->sources[i];
+        if (source->kind == LANE_SOURCE_NFQUEUE)
+            lost += nfqueue_lost(source->queue);
+        else
+            lost += capture->lost[i] += packet_socket_lost(source->fd);
+    }
+    return lost;
+}
+
+const char *capture_name(const struct capture *capture)
+{
+    if (capture->used == CAPTURE_PACKET)
+        return "AF_PACKET";
+    return capture->tagged ? "NFQUEUE with GSO" : "NFQUEUE without GSO";
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How packets get from cw1 to the lanes: NFQUEUE (with the tc program for segment sizes and lanes)
+ * or AF_PACKET. Everything privileged is opened here once, for as many sources as lanes were asked
+ * for; when the parent grants fewer lanes, a lane serves several sources.
+ */
+#ifndef CAUSEWAY_ENCLAVE_CAPTURE_H
+#define CAUSEWAY_ENCLAVE_CAPTURE_H
+
+#include "enclave/config.h"
+#include "enclave/device.h"
+#include "runtime/lane.h"
+
+struct capture {
+    enum capture_choice used; /* never CAPTURE_AUTO */
+    bool tagged;              /* the tc program is in place: GSO, lanes by flow, fragments apart */
+    enum rules_backend firewall; /* NFQUEUE: the tool that holds the rules */
+    unsigned source_count;
+    struct lane_source sources[LANE_SOURCES_MAX];
+    uint64_t lost[LANE_SOURCES_MAX]; /* AF_PACKET: packets lost so far */
+};
+
+/* The rule set that brings packets to the queues. */
+extern const struct rules_set capture_rules;
+struct rules_values *capture_rules_values(const struct enclave_config *config, bool tagged);
+
+/* Chooses and opens. 0, or -1 with a sentence. */
+int capture_open(struct capture *capture, const struct enclave_config *config,
+                 const struct device *device, bool udp_gso, char *error, size_t error_size);
+
+/* Gives lane number `lane` of `lanes` its sources. */
+void capture_assign(const struct capture *capture, unsigned lane, unsigned lanes,
+                    struct lane_options *options);
+
+/* Packets the kernel dropped before the lane read them. */
+uint64_t capture_lost(struct capture *capture, unsigned lane, unsigned lanes);
+
+/* Text for logs: "nfqueue with GSO", ... */
+const char *capture_name(const struct capture *capture);
+
+#endif

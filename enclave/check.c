@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enclave/check.h"
+
+#include <unistd.h>
+
+#include "runtime/check.h"
+#include "runtime/tc_mark.h"
+
+static bool have_tc_mark(const struct enclave_config *config)
+{
+    int program = tc_mark_load(config->lanes);
+
+    if (program >= 0)
+        close(program);
+    return program >= 0;
+}
+
+static bool have_rules(const struct enclave_config *config)
+{
+    if (config->firewall != RULES_AUTO)
+        return rules_backend_usable(config->firewall);
+    return rules_backend_usable(RULES_IPTABLES) || rules_backend_usable(RULES_IPTABLES_LEGACY) ||
+           rules_backend_usable(RULES_NFT);
+}
+
+int check_enclave(const struct enclave_config *config)
+{
+    struct check_report report = {0};
+    bool queue = access("/proc/net/netfilter/nfnetlink_queue", R_OK) == 0;
+    bool rules = have_rules(config);
+
+    check_common(&report);
+    if (config->link.kind == LINK_VSOCK)
+        check_required(&report, access("/dev/vsock", F_OK) == 0, "vsock",
+                       "the kernel needs CONFIG_VSOCKETS and the transport of this hypervisor");
+    if (config->capture == CAPTURE_NFQUEUE) {
+        check_required(&report, queue, "NFQUEUE", "CONFIG_NETFILTER_NETLINK_QUEUE is off");
+        check_required(&report, rules, "a firewall tool", "install iptables or nftables");
+    } else if (config->capture == CAPTURE_AUTO) {
+        check_optional(&report, queue, "NFQUEUE",
+                       "CONFIG_NETFILTER_NETLINK_QUEUE is off; AF_PACKET captures instead");
+        check_optional(&report, rules, "a firewall tool",
+                       "neither iptables nor nft works here; AF_PACKET captures instead");
+    }
+    if (config->capture != CAPTURE_PACKET)
+        check_optional(
+            &report, have_tc_mark(config), "tc program",
+            "CONFIG_NET_CLS_BPF or CONFIG_BPF_SYSCALL is off; NFQUEUE works without GSO");
+    return check_finish(&report);
+}

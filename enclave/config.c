@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enclave/config.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool set_link(void *context, const char *value, char *error, size_t error_size)
+{
+    struct enclave_config *config = context;
+
+    if (!link_parse(value, &config->link, error, error_size))
+        return false;
+    if (config->link.kind == LINK_VSOCK && config->link.cid == UINT32_MAX) {
+        snprintf(error, error_size, "needs the parent's CID: 3 on Nitro, 2 under QEMU");
+        return false;
+    }
+    config->has_link = true;
+    return true;
+}
+
+static bool set_capture(void *context, const char *value, char *error, size_t error_size)
+{
+    static const char *const names[] = {"auto", "nfqueue", "packet"};
+    struct enclave_config *config = context;
+
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            config->capture = (enum capture_choice)i;
+            return true;
+        }
+    }
+    snprintf(error, error_size, "is not auto, nfqueue or packet");
+    return false;
+}
+
+static bool set_address(void *context, const char *value, char *error, size_t error_size)
+{
+    struct enclave_config *config = context;
+    struct ip_addr address;
+
+    if (!addr_parse(value, &address)) {
+        snprintf(error, error_size, "is not an IP address");
+        return false;
+    }
+    *(address.version == 4 ? &config->pinned4 : &config->pinned6) = address;
+    return true;
+}
+
+static bool set_inside(void *context, const char *value, char *error, size_t error_size)
+{
+    struct enclave_config *config = context;
+    struct ip_prefix prefix;
+
+    if (!prefix_parse(value, &prefix))
+        snprintf(error, error_size, "is not a network like 172.17.0.0/16");
+    else if (!prefix_table_add(&config->inside, &prefix))
+        snprintf(error, error_size, "is one network too many (at most %d)", PREFIX_TABLE_MAX);
+    else
+        return true;
+    return false;
+}
+
+static bool set_firewall(void *context, const char *value, char *error, size_t error_size)
+{
+    struct enclave_config *config = context;
+
+    if (rules_backend_parse(value, &config->firewall))
+        return true;
+    snprintf(error, error_size, "is not auto, iptables, iptables-legacy or nft");
+    return false;
+}
+
+static bool set_log_level(void *context, const char *value, char *error, size_t error_size)
+{
+    struct enclave_config *config = context;
+
+    if (log_level_parse(value, &config->log_level))
+        return true;
+    snprintf(error, error_size, "is not error, warning, info or debug");
+    return false;
+}
+
+#define CONFIG struct enclave_config
+
+static const struct option_spec table[] = {
+    {"link", "ADDRESS", "where the parent listens: vsock:CID:PORT or unix:PATH",
+     OPTION_IS_CALL(set_link)},
+    {"lanes", "NUMBER", "parallel streams to ask for (default: the number of CPUs)",
+     OPTION_IS_UNSIGNED(CONFIG, lanes, 1, WIRE_MAX_LANES)},
+    {"capture", "HOW", "auto, nfqueue or packet (default: auto)", OPTION_IS_CALL(set_capture)},
+    {"address", "ADDRESS", "accept only this address from the parent; once for each family",
+     OPTION_IS_CALL(set_address)},
+    {"mtu", "BYTES", "never use a larger MTU than this",
+     OPTION_IS_UNSIGNED(CONFIG, mtu_max, 1280, 65535)},
+    {"inside", "NETWORK",
+     "a container network: packets from the parent that claim\nto come from it are dropped; may "
+     "be repeated",
+     OPTION_IS_CALL(set_inside)},
+    {"queue", "NUMBER", "first NFQUEUE number to use (default: 7700)",
+     OPTION_IS_UNSIGNED(CONFIG, queue_base, 0, 65535 - WIRE_MAX_LANES)},
+    {"queue-length", "PACKETS", "packets that may wait in each queue (default: 2048)",
+     OPTION_IS_UNSIGNED(CONFIG, queue_length, 16, 65536)},
+    {"firewall", "TOOL", "auto, iptables, iptables-legacy or nft (default: auto)",
+     OPTION_IS_CALL(set_firewall)},
+    {"dead-after", "SECONDS", "give a silent or stalled stream up (default: 10)",
+     OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600)},
+    {"user", "NAME", "run as this user once everything is open", OPTION_IS_TEXT(CONFIG, user)},
+    {"no-sandbox", NULL, "keep all privileges (for debugging)", OPTION_IS_FLAG(CONFIG, no_sandbox)},
+    {"check", NULL, "check options and host, change nothing", OPTION_IS_FLAG(CONFIG, check)},
+    {"dry-run", NULL, "print the rules that would be applied, change nothing",
+     OPTION_IS_FLAG(CONFIG, dry_run)},
+    {"log-level", "LEVEL", "error, warning, info or debug (default: info)",
+     OPTION_IS_CALL(set_log_level)},
+    {.name = NULL},
+};
+
+static unsigned cpu_count(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) < 0)
+        return 1;
+    unsigned count = (unsigned)CPU_COUNT(&set);
+    return count < WIRE_MAX_LANES ? count : WIRE_MAX_LANES;
+}
+
+enum options_result enclave_config_read(struct enclave_config *config, int argc, char **argv,
+                                        char *error, size_t error_size)
+{
+    *config = (struct enclave_config){
+        .lanes = cpu_count(),
+        .mtu_max = 65535,
+        .queue_base = 7700,
+        .queue_length = 2048,
+        .dead_seconds = 10,
+        .firewall = RULES_AUTO,
+        .log_level = LOG_LEVEL_INFO,
+    };
+    enum options_result result =
+        options_parse(table, "causeway-enclave", "a network for a sealed enclave, enclave side",
+                      argc, argv, config, error, error_size);
+    if (result == OPTIONS_OK && !config->has_link) {
+        snprintf(error, error_size, "--link is missing: where does the parent listen?");
+        return OPTIONS_INVALID;
+    }
+    return result;
+}
+
+static bool address_is_ordinary(const struct ip_addr *address)
+{
+    return !prefix_table_contains(&policy_never, address) &&
+           !prefix_table_contains(&policy_closed, address);
+}
+
+static bool accept_family(const struct enclave_config *own, const struct ip_addr *address,
+                          const struct ip_addr *gateway, const struct ip_addr *pinned, char *reason,
+                          size_t reason_size)
+{
+    char text[ADDR_TEXT_BYTES], pin[ADDR_TEXT_BYTES];
+
+    addr_format(address, text);
+    if (pinned->version != 0 && !addr_equal(address, pinned))
+        snprintf(reason, reason_size, "it offers %s where %s is pinned", text,
+                 addr_format(pinned, pin));
+    else if (address->version == 0)
+        return true;
+    else if (!address_is_ordinary(address) || !address_is_ordinary(gateway))
+        snprintf(reason, reason_size, "%s or its gateway is not an ordinary address", text);
+    else if (addr_equal(address, gateway))
+        snprintf(reason, reason_size, "%s is offered as address and gateway", text);
+    else if (prefix_table_contains(&own->inside, address))
+        snprintf(reason, reason_size, "%s lies in a network given with --inside", text);
+    else
+        return true;
+    return false;
+}
+
+bool enclave_config_accept(const struct enclave_config *own, struct wire_config *offered,
+                           char *reason, size_t reason_size)
+{
+    if (offered->lanes > own->lanes) {
+        snprintf(reason, reason_size, "it grants %u lanes where %u were asked for", offered->lanes,
+                 own->lanes);
+        return false;
+    }
+    if (offered->address4.version == 0 && offered->address6.version == 0) {
+        snprintf(reason, reason_size, "it offers no address");
+        return false;
+    }
+    if (offered->mtu > own->mtu_max)
+        offered->mtu = (uint16_t)own->mtu_max;
+    return accept_family(own, &offered->address4, &offered->gateway4, &own->pinned4, reason,
+                         reason_size) &&
+           accept_family(own, &offered->address6, &offered->gateway6, &own->pinned6, reason,
+                         reason_size);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The enclave daemon's own configuration. It wins over whatever the parent says. */
+#ifndef CAUSEWAY_ENCLAVE_CONFIG_H
+#define CAUSEWAY_ENCLAVE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "packet/frame.h"
+#include "packet/policy.h"
+#include "runtime/link.h"
+#include "runtime/log.h"
+#include "runtime/options.h"
+#include "runtime/rules.h"
+
+enum capture_choice { CAPTURE_AUTO, CAPTURE_NFQUEUE, CAPTURE_PACKET };
+
+struct enclave_config {
+    bool has_link;
+    struct link_addr link;
+    unsigned lanes; /* wanted: 1..WIRE_MAX_LANES */
+    enum capture_choice capture;
+    struct ip_addr pinned4, pinned6; /* "none": take what the parent grants */
+    unsigned mtu_max;
+    struct prefix_table inside; /* container subnets: never a source of packets from the parent */
+    unsigned queue_base;
+    unsigned queue_length;
+    unsigned dead_seconds;
+    enum rules_backend firewall;
+    const char *user;
+    bool no_sandbox, check, dry_run;
+    enum log_level log_level;
+};
+
+/* Reads the command line into *config, defaults first. error[] as options_parse(). */
+enum options_result enclave_config_read(struct enclave_config *config, int argc, char **argv,
+                                        char *error, size_t error_size);
+
+/*
+ * Is the parent's CONFIG acceptable? The parent is not trusted: addresses must be ordinary unicast
+ * ones, must be the pinned ones, and must not fall into a container subnet. Limits config->mtu to
+ * ours. False with a reason.
+ */
+bool enclave_config_accept(const struct enclave_config *own, struct wire_config *offered,
+                           char *reason, size_t reason_size);
+
+#endif

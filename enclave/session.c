@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enclave/session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "runtime/clock.h"
+#include "runtime/packet_socket.h"
+
+#define CONNECT_TIMEOUT_MS   5000
+#define HANDSHAKE_TIMEOUT_MS 5000
+
+static void get_random(void *out, size_t size)
+{
+    if (getrandom(out, size, 0) != (ssize_t)size)
+        log_warning("no random numbers: %s", strerror(errno));
+}
+
+static const char *parent_name(const struct session *session, char *text)
+{
+    return link_format(&session->config->link, text);
+}
+
+/* ---- one dial ---- */
+
+static void dial_later(struct dial *dial)
+{
+    uint32_t random = 0;
+
+    if (dial->fd >= 0) {
+        event_remove(dial->session->loop, &dial->source);
+        close(dial->fd);
+        dial->fd = -1;
+    }
+    get_random(&random, sizeof random);
+    dial->state = DIAL_WAITING;
+    dial->deadline_ms = clock_ms() + link_backoff_ms(dial->failures, random);
+    dial->failures++;
+}
+
+static void dial_failed(struct dial *dial, const char *why)
+{
+    char name[LINK_TEXT_BYTES];
+
+    log_limited(&dial->session->dial_log, LOG_LEVEL_WARNING, "%s lane %u: %s; trying again",
+                parent_name(dial->session, name), dial->number, why);
+    dial_later(dial);
+}
+
+/* What the error of a connect() most often means to somebody who set this up. */
+static const char *connect_hint(const struct session *session, int error)
+{
+    if (session->config->link.kind == LINK_VSOCK) {
+        if (error == ENODEV || error == EHOSTUNREACH)
+            return "no such CID (Nitro: the parent is 3, QEMU: 2)";
+        if (error == ECONNREFUSED || error == ECONNRESET)
+            return "nobody listens on that port (is causeway-parent running, is the CID right?)";
+        if (error == ETIMEDOUT)
+            return "no answer (is the CID right?)";
+    } else if (error == ENOENT || error == ECONNREFUSED) {
+        return "nobody listens there (is causeway-parent running?)";
+    }
+    return strerror(error);
+}
+
+static void connect_failed(struct dial *dial, int error)
+{
+    char why[200];
+
+    snprintf(why, sizeof why, "cannot connect: %s", connect_hint(dial->session, error));
+    dial_failed(dial, why);
+}
+
+static void send_hello(struct dial *dial)
+{
+    struct session *session = dial->session;
+    uint8_t frame[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX];
+    struct wire_hello hello = {
+        .version = WIRE_VERSION,
+        .session = session->id,
+        .lane = (uint8_t)dial->number,
+        .lanes = (uint8_t)session->config->lanes,
+        .attempt = ++session->attempt,
+    };
+    size_t length = wire_put_hello(frame, &hello);
+
+    /* A fresh stream takes these few bytes at once. */
+    if (send(dial->fd, frame, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length) {
+        connect_failed(dial, errno);
+        return;
+    }
+    dial->state = DIAL_HANDSHAKE;
+    dial->reader.have = 0;
+    dial->deadline_ms = clock_ms() + HANDSHAKE_TIMEOUT_MS;
+    if (event_change(session->loop, &dial->source, EPOLLIN) < 0)
+        dial_failed(dial, "cannot wait for the answer");
+}
+
+static void dial_handshake(struct dial *dial);
+
+static void dial_ready(void *context, uint32_t events)
+{
+    struct dial *dial = context;
+
+    (void)events;
+    if (dial->state == DIAL_CONNECTING) {
+        int error = link_dial_result(dial->fd);
+        if (error < 0)
+            connect_failed(dial, -error);
+        else
+            send_hello(dial);
+    } else {
+        dial_handshake(dial);
+    }
+}
+
+static void dial_start(struct dial *dial)
+{
+    int fd = link_dial(&dial->session->config->link);
+
+    if (fd < 0) {
+        connect_failed(dial, -fd);
+        return;
+    }
+    dial->source = (struct event_source){.fd = fd, .ready = dial_ready, .context = dial};
+    int error = event_add(dial->session->loop, &dial->source, EPOLLOUT);
+    if (error < 0) {
+        close(fd);
+        connect_failed(dial, -error);
+        return;
+    }
+    dial->fd = fd;
+    dial->state = DIAL_CONNECTING;
+    dial->deadline_ms = clock_ms() + CONNECT_TIMEOUT_MS;
+}
+
+/* ---- lanes ---- */
+
+static enum policy_verdict check_packet(const void *policy, const struct packet_view *view)
+{
+    return policy_check_enclave(policy, &view->src, &view->dst);
+}
+
+/* On a lane's thread. */
+static void config_arrived(void *context, const struct wire_config *config)
+{
+    struct session *session = context;
+    uint64_t one = 1;
+
+    pthread_mutex_lock(&session->offer_lock);
+    session->offered = *config;
+    pthread_mutex_unlock(&session->offer_lock);
+    if (write(session->offer.fd, &one, sizeof one) < 0)
+        log_error("cannot pass a new configuration on: %s", strerror(errno));
+}
+
+static void run_lane(struct dial *dial)
+{
+    struct session *session = dial->session;
+    char name[LINK_TEXT_BYTES];
+    struct lane_options options = {
+        .stream_fd = dial->fd,
+        .inject_fd = dial->inject_fd,
+        .inject_udp_gso = session->inject_udp_gso,
+        .inject_source = device_peer_mac,
+        .inject_destination = device_mac,
+        .capture_mtu = &session->mtu,
+        .dead_ms = session->config->dead_seconds * 1000,
+        .check = check_packet,
+        .policy = &session->policy,
+        .config = dial->number == 0 ? config_arrived : NULL,
+        .config_context = session,
+    };
+
+    snprintf(options.name, sizeof options.name, "%s lane %u", parent_name(session, name),
+             dial->number);
+    capture_assign(session->capture, dial->number, session->current.lanes, &options);
+    event_remove(session->loop, &dial->source);
+    int error = lane_start(dial->lane, &options, session->lane_exit.fd);
+    if (error < 0) {
+        log_error("%s: cannot start: %s", options.name, strerror(-error));
+        close(dial->fd);
+        dial->fd = -1;
+        dial_later(dial);
+        return;
+    }
+    dial->state = DIAL_RUNNING;
+    dial->failures = 0;
+}
+
+static void lane_ended(struct dial *dial)
+{
+    struct session *session = dial->session;
+    char name[LINK_TEXT_BYTES];
+    enum lane_end end = lane_join(dial->lane);
+    int error = lane_error(dial->lane);
+
+    close(dial->fd);
+    dial->fd = -1;
+    session->announced = false;
+    log_warning("%s lane %u: %s%s%s", parent_name(session, name), dial->number, lane_end_name(end),
+                error ? ": " : "", error ? strerror(error) : "");
+    dial_later(dial);
+}
+
+static void stop_lane(struct dial *dial)
+{
+    if (dial->state == DIAL_RUNNING) {
+        lane_stop(dial->lane);
+        lane_join(dial->lane);
+        close(dial->fd);
+        dial->fd = -1;
+    }
+    dial_later(dial);
+    dial->failures = 0;
+    dial->deadline_ms = 0;
+}
+
+static void lane_exit_ready(void *context, uint32_t events)
+{
+    struct session *session = context;
+    uint64_t count;
+
+    (void)events;
+    if (read(session->lane_exit.fd, &count, sizeof count) < 0)
+        return;
+    for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
+        if (session->dials[i].state == DIAL_RUNNING && lane_finished(session->dials[i].lane))
+            lane_ended(&session->dials[i]);
+}
+
+static void announce(struct session *session)
+{
+    char name[LINK_TEXT_BYTES], address4[ADDR_TEXT_BYTES], address6[ADDR_TEXT_BYTES];
+
+    if (session->announced)
+        return;
+    for (unsigned i = 0; i < session->current.lanes; i++)
+        if (session->dials[i].state != DIAL_RUNNING)
+            return;
+    session->announced = true;
+    log_info("ready: %s, %u lanes, addresses %s and %s, MTU %u, capture by %s",
+             parent_name(session, name), session->current.lanes,
+             addr_format(&session->current.address4, address4),
+             addr_format(&session->current.address6, address6), session->mtu,
+             capture_name(session->capture));
+}
+
+/* ---- CONFIG ---- */
+
+static void apply_mtu(struct session *session, uint16_t mtu)
+{
+    int error = device_set_mtu(session->device, mtu);
+
+    if (error < 0) {
+        log_error("cannot set the MTU of %s to %u: %s", DEVICE_NAME, mtu, strerror(-error));
+        return;
+    }
+    session->current.mtu = mtu;
+    __atomic_store_n(&session->mtu, mtu, __ATOMIC_RELAXED);
+    log_info("MTU is now %u", mtu);
+}
+
+static bool same_but_mtu(const struct wire_config *a, const struct wire_config *b)
+{
+    return a->lanes == b->lanes && addr_equal(&a->address4, &b->address4) &&
+           addr_equal(&a->gateway4, &b->gateway4) && addr_equal(&a->address6, &b->address6) &&
+           addr_equal(&a->gateway6, &b->gateway6);
+}
+
+/* All lanes but `except` are ended first: they hold the policy and their share of the sources. */
+static bool apply_config(struct session *session, const struct wire_config *config,
+                         const struct dial *except)
+{
+    const struct mac *gateway_mac =
+        session->capture->used == CAPTURE_NFQUEUE ? &device_peer_mac : &device_tap_mac;
+
+    for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
+        if (&session->dials[i] != except)
+            stop_lane(&session->dials[i]);
+    int error = device_apply(session->device, config, gateway_mac);
+    if (error < 0) {
+        log_error("cannot configure %s: %s", DEVICE_NAME, strerror(-error));
+        return false;
+    }
+    session->current = *config;
+    session->policy.own4 = config->address4;
+    session->policy.own6 = config->address6;
+    session->policy.inside = session->config->inside;
+    __atomic_store_n(&session->mtu, config->mtu, __ATOMIC_RELAXED);
+    session->configured = true;
+    return true;
+}
+
+/* What the parent said in answer to lane 0's HELLO. */
+static bool take_config(struct session *session, struct wire_config *config, struct dial *dial)
+{
+    char why[200], text[256];
+
+    if (!enclave_config_accept(session->config, config, why, sizeof why)) {
+        snprintf(text, sizeof text, "the parent's configuration is refused: %s", why);
+        dial_failed(dial, text);
+        return false;
+    }
+    if (!session->configured || !same_but_mtu(&session->current, config)) {
+        if (!apply_config(session, config, dial)) {
+            dial_failed(dial, "configuration not applied");
+            return false;
+        }
+    } else if (session->current.mtu != config->mtu) {
+        apply_mtu(session, config->mtu);
+    }
+    return true;
+}
+
+static void dial_handshake(struct dial *dial)
+{
+    struct session *session = dial->session;
+    struct frame_reader *reader = &dial->reader;
+    struct wire_config config;
+    char text[128];
+    uint8_t reason;
+    int result = frame_reader_read(reader, dial->fd);
+
+    if (result == 0)
+        return;
+    if (result < 0) {
+        snprintf(text, sizeof text, "no handshake: %s",
+                 result == -EPROTO ? "the other side does not speak this protocol"
+                                   : strerror(-result));
+        dial_failed(dial, text);
+        return;
+    }
+    const uint8_t *payload = frame_reader_payload(reader);
+    if (reader->header.type == FRAME_REJECT &&
+        wire_get_reject(payload, reader->header.length, &reason) == WIRE_OK) {
+        snprintf(text, sizeof text, "rejected by the parent: %s", wire_reject_name(reason));
+        dial_failed(dial, text);
+        return;
+    }
+    enum wire_error error = reader->header.type == FRAME_CONFIG
+                                ? wire_get_config(payload, reader->header.length, &config)
+                                : WIRE_RANGE;
+    if (error != WIRE_OK) {
+        snprintf(text, sizeof text, "bad answer of the parent: %s", wire_error_name(error));
+        dial_failed(dial, text);
+        return;
+    }
+    if (dial->number == 0 && !take_config(session, &config, dial))
+        return;
+    if (dial->number >= session->current.lanes) {
+        stop_lane(dial);
+        return;
+    }
+    run_lane(dial);
+    announce(session);
+}
+
+/* A CONFIG that came over a running lane 0. */
+static void offer_ready(void *context, uint32_t events)
+{
+    struct session *session = context;
+    struct wire_config config;
+    char why[200];
+    uint64_t count;
+
+    (void)events;
+    if (read(session->offer.fd, &count, sizeof count) < 0)
+        return;
+    pthread_mutex_lock(&session->offer_lock);
+    config = session->offered;
+    pthread_mutex_unlock(&session->offer_lock);
+    if (!enclave_config_accept(session->config, &config, why, sizeof why)) {
+        log_limited(&session->dial_log, LOG_LEVEL_WARNING,
+                    "a new configuration of the parent is refused: %s", why);
+    } else if (!same_but_mtu(&session->current, &config)) {
+        apply_config(session, &config, NULL); /* every lane dials again */
+    } else if (session->current.mtu != config.mtu) {
+        apply_mtu(session, config.mtu);
+    }
+}
+
+/* ---- session ---- */
+
+static int open_event(struct session *session, struct event_source *source,
+                      void (*ready)(void *context, uint32_t events))
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+    if (fd < 0)
+        return -errno;
+    *source = (struct event_source){.fd = fd, .ready = ready, .context = session};
+    return event_add(session->loop, source, EPOLLIN);
+}
+
+int session_open(struct session *session, char *error, size_t error_size)
+{
+    int result = open_event(session, &session->lane_exit, lane_exit_ready);
+
+    if (result == 0)
+        result = open_event(session, &session->offer, offer_ready);
+    pthread_mutex_init(&session->offer_lock, NULL);
+    get_random(&session->id, sizeof session->id);
+    for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
+        session->dials[i] = (struct dial){.session = session, .number = i, .fd = -1};
+    for (unsigned i = 0; result == 0 && i < session->config->lanes; i++) {
+        struct dial *dial = &session->dials[i];
+        dial->lane = lane_new();
+        dial->inject_fd = packet_socket_inject(session->device->peer_index);
+        if (dial->lane == NULL)
+            result = -ENOMEM;
+        else if (dial->inject_fd < 0)
+            result = dial->inject_fd;
+    }
+    if (result < 0) {
+        snprintf(error, error_size, "cannot set up the lanes: %s", strerror(-result));
+        return -1;
+    }
+    session->inject_udp_gso = packet_socket_knows_udp_gso(session->dials[0].inject_fd);
+    return 0;
+}
+
+static bool is_wanted(const struct session *session, const struct dial *dial)
+{
+    if (dial->number == 0)
+        return true;
+    /* The parent must know the session before it takes the other lanes. */
+    return session->configured && dial->number < session->current.lanes &&
+           session->dials[0].state == DIAL_RUNNING;
+}
+
+static void dial_poll(struct dial *dial, uint64_t now_ms)
+{
+    if (now_ms < dial->deadline_ms)
+        return;
+    if (dial->state == DIAL_WAITING)
+        dial_start(dial);
+    else if (dial->state == DIAL_CONNECTING)
+        connect_failed(dial, ETIMEDOUT);
+    else
+        dial_failed(dial, "no answer to the handshake");
+}
+
+int session_poll(struct session *session)
+{
+    uint64_t now_ms = clock_ms(), next_ms = UINT64_MAX;
+
+    for (unsigned i = 0; i < session->config->lanes; i++) {
+        struct dial *dial = &session->dials[i];
+        if (dial->state == DIAL_RUNNING ||
+            (dial->state == DIAL_WAITING && !is_wanted(session, dial)))
+            continue;
+        dial_poll(dial, now_ms);
+        if (dial->deadline_ms < next_ms)
+            next_ms = dial->deadline_ms;
+    }
+    if (next_ms == UINT64_MAX)
+        return -1;
+    return next_ms > now_ms ? (int)(next_ms - now_ms) : 0;
+}
+
+void session_stop(struct session *session)
+{
+    for (unsigned i = 0; i < session->config->lanes; i++)
+        if (session->dials[i].state != DIAL_WAITING)
+            stop_lane(&session->dials[i]);
+}
+
+void session_print_stats(struct session *session, FILE *out)
+{
+    char name[LINK_TEXT_BYTES];
+    unsigned lanes = session->configured ? session->current.lanes : session->config->lanes;
+
+    for (unsigned i = 0; i < lanes; i++) {
+        const struct dial *dial = &session->dials[i];
+        fprintf(out, "stats peer=%s lane=%u up=%d queue_dropped=%" PRIu64,
+                parent_name(session, name), i, dial->state == DIAL_RUNNING,
+                capture_lost(session->capture, i, lanes));
+        stats_print(out, lane_stats(dial->lane));
+        fputc('\n', out);
+    }
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "parent/check.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "parent/enclave.h"
+#include "parent/uplink.h"
+#include "runtime/check.h"
+
+static void check_rules(struct check_report *report, const struct parent_config *config)
+{
+    check_required(report, rules_backend_usable(config->firewall), "firewall tool",
+                   "install iptables or nftables, or choose another one with --firewall");
+    if (config->pool6.addr.version != 0)
+        check_optional(report, rules_family_usable(config->firewall, 6), "IPv6 firewall",
+                       "enclaves get no IPv6; say --pool6 none to make that plain");
+}
+
+static void check_uplink(struct check_report *report, const struct parent_config *config)
+{
+    struct netdev netdev = {0};
+    struct uplink uplink = {0};
+    int error = netdev_open(&netdev);
+
+    if (error == 0)
+        error = config->uplink ? netdev_named_uplink(&netdev, config->uplink, &uplink)
+                               : netdev_find_uplink(&netdev, &uplink);
+    netdev_close(&netdev);
+    check_optional(report, error == 0 && uplink.mtu != 0, "uplink",
+                   "no default route yet; enclaves use an MTU of 1500 until there is one");
+}
+
+static bool uses_vsock(const struct parent_config *config)
+{
+    for (unsigned i = 0; i < config->enclave_count; i++)
+        if (config->enclaves[i].link.kind == LINK_VSOCK)
+            return true;
+    return false;
+}
+
+static void print_enclaves(const struct parent_config *config)
+{
+    char link[LINK_TEXT_BYTES], address4[ADDR_TEXT_BYTES], address6[ADDR_TEXT_BYTES];
+
+    for (unsigned i = 0; i < config->enclave_count; i++) {
+        const struct enclave_entry *entry = &config->enclaves[i];
+        struct ip_addr a = parent_config_address(config, 4, entry->slot);
+        struct ip_addr b = parent_config_address(config, 6, entry->slot);
+        if (entry->slot == 0)
+            printf("enclave  %s (%s): addresses as they come\n", entry->name,
+                   link_format(&entry->link, link));
+        else
+            printf("enclave  %s (%s): %s and %s on %s%u\n", entry->name,
+                   link_format(&entry->link, link), addr_format(&a, address4),
+                   addr_format(&b, address6), ENCLAVE_DEVICE_PREFIX, entry->slot);
+    }
+}
+
+int check_parent(const struct parent_config *config)
+{
+    struct check_report report = {0};
+
+    check_common(&report);
+    if (uses_vsock(config))
+        check_required(&report, access("/dev/vsock", F_OK) == 0, "vsock",
+                       "load vhost_vsock (QEMU) or start from a Nitro instance");
+    check_rules(&report, config);
+    check_uplink(&report, config);
+    print_enclaves(config);
+    return check_finish(&report);
+}

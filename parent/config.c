@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "parent/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/vm_sockets.h>
+
+#include "parent/publish.h"
+
+#define DEFAULT_POOL4    "100.127.0.0/16" /* the end of RFC 6598's range: clouds use its beginning */
+#define DEFAULT_POOL6    "fdc5:7e1a:9b40::/64" /* RFC 4193, drawn once for this project */
+#define POOL4_MAX_LENGTH 29
+#define POOL6_MAX_LENGTH 112
+#define SLOT_END_MAX     65535
+
+/* "vsock:16:5005,name=web,address=100.127.0.50": the part behind the first comma. */
+static bool enclave_attribute(struct enclave_entry *entry, const char *text, char *error,
+                              size_t error_size)
+{
+    if (strncmp(text, "name=", 5) == 0) {
+        size_t length = strlen(text + 5);
+        if (length > 0 && length < sizeof entry->name && strpbrk(text + 5, "=:/ ") == NULL) {
+            memcpy(entry->name, text + 5, length + 1);
+            return true;
+        }
+        snprintf(error, error_size,
+                 "has a name that is empty, too long, or contains = : / or space");
+    } else if (strncmp(text, "address=", 8) == 0) {
+        if (addr_parse(text + 8, &entry->address) && entry->address.version == 4)
+            return true;
+        snprintf(error, error_size, "has an address= that is not an IPv4 address");
+    } else {
+        snprintf(error, error_size, "has a part that is neither name=NAME nor address=ADDRESS");
+    }
+    return false;
+}
+
+static void default_name(struct enclave_entry *entry)
+{
+    const char *slash = strrchr(entry->link.path, '/');
+
+    if (entry->name[0] != '\0')
+        return;
+    if (entry->link.kind == LINK_UNIX)
+        snprintf(entry->name, sizeof entry->name, "%.60s", slash ? slash + 1 : entry->link.path);
+    else if (entry->link.cid == VMADDR_CID_ANY)
+        snprintf(entry->name, sizeof entry->name, "any");
+    else
+        snprintf(entry->name, sizeof entry->name, "%u", entry->link.cid);
+}
+
+static bool same_peer(const struct link_addr *a, const struct link_addr *b)
+{
+    if (a->kind != b->kind)
+        return false;
+    return a->kind == LINK_UNIX ? strcmp(a->path, b->path) == 0
+                                : a->port == b->port && a->cid == b->cid;
+}
+
+static bool set_enclave(void *context, const char *value, char *error, size_t error_size)
+{
+    struct parent_config *config = context;
+    struct enclave_entry entry = {0};
+    char text[512], *rest = text;
+
+    if (config->enclave_count == PARENT_ENCLAVES_MAX) {
+        snprintf(error, error_size, "is one enclave too many (at most %d)", PARENT_ENCLAVES_MAX);
+        return false;
+    }
+    if ((size_t)snprintf(text, sizeof text, "%s", value) >= sizeof text) {
+        snprintf(error, error_size, "is too long");
+        return false;
+    }
+    if (!link_parse(strsep(&rest, ","), &entry.link, error, error_size))
+        return false;
+    for (const char *part; (part = strsep(&rest, ",")) != NULL;)
+        if (!enclave_attribute(&entry, part, error, error_size))
+            return false;
+    default_name(&entry);
+    for (unsigned i = 0; i < config->enclave_count; i++) {
+        if (same_peer(&config->enclaves[i].link, &entry.link) ||
+            strcmp(config->enclaves[i].name, entry.name) == 0) {
+            snprintf(error, error_size, "has the peer or the name of another --enclave");
+            return false;
+        }
+    }
+    config->enclaves[config->enclave_count++] = entry;
+    return true;
+}
+
+static bool set_publish(void *context, const char *value, char *error, size_t error_size)
+{
+    struct parent_config *config = context;
+
+    if (config->publish_count == PARENT_PUBLISH_MAX) {
+        snprintf(error, error_size, "is one too many (at most %d)", PARENT_PUBLISH_MAX);
+        return false;
+    }
+    if (!publish_parse(value, &config->publish[config->publish_count], error, error_size))
+        return false;
+    config->publish_count++;
+    return true;
+}
+
+static bool set_pool(const char *value, int version, unsigned max_length, struct ip_prefix *pool,
+                     char *error, size_t error_size)
+{
+    struct ip_prefix prefix;
+
+    if (strcmp(value, "none") == 0) {
+        *pool = (struct ip_prefix){0};
+        return true;
+    }
+    if (!prefix_parse(value, &prefix) || prefix.addr.version != version)
+        snprintf(error, error_size, "is not an IPv%d network, nor none", version);
+    else if (prefix.length > max_length)
+        snprintf(error, error_size, "is too small a pool (at most /%u)", max_length);
+    else {
+        *pool = prefix;
+        return true;
+    }
+    return false;
+}
+
+static bool set_pool4(void *context, const char *value, char *error, size_t error_size)
+{
+    return set_pool(value, 4, POOL4_MAX_LENGTH, &((struct parent_config *)context)->pool4, error,
+                    error_size);
+}
+
+static bool set_pool6(void *context, const char *value, char *error, size_t error_size)
+{
+    return set_pool(value, 6, POOL6_MAX_LENGTH, &((struct parent_config *)context)->pool6, error,
+                    error_size);
+}
+
+static bool set_allow(void *context, const char *value, char *error, size_t error_size)
+{
+    struct parent_config *config = context;
+    struct ip_prefix prefix;
+
+    if (!prefix_parse(value, &prefix))
+        snprintf(error, error_size, "is not a network like 10.1.0.0/16");
+    else if (!prefix_table_add(&config->allow, &prefix))
+        snprintf(error, error_size, "is one network too many (at most %d)", PREFIX_TABLE_MAX);
+    else
+        return true;
+    return false;
+}
+
+static bool set_dns(void *context, const char *value, char *error, size_t error_size)
+{
+    struct parent_config *config = context;
+
+    if (config->dns_count == WIRE_MAX_DNS)
+        snprintf(error, error_size, "is one resolver too many (at most %d)", WIRE_MAX_DNS);
+    else if (!addr_parse(value, &config->dns[config->dns_count]))
+        snprintf(error, error_size, "is not an IP address");
+    else {
+        config->dns_count++;
+        return true;
+    }
+    return false;
+}
+
+static bool set_uplink(void *context, const char *value, char *error, size_t error_size)
+{
+    struct parent_config *config = context;
+
+    if (strlen(value) == 0 || strlen(value) >= IFNAMSIZ) {
+        snprintf(error, error_size, "is not a device name");
+        return false;
+    }
+    config->uplink = strcmp(value, "auto") == 0 ? NULL : value;
+    return true;
+}
+
+static bool set_firewall(void *context, const char *value, char *error, size_t error_size)
+{
+    if (rules_backend_parse(value, &((struct parent_config *)context)->firewall))
+        return true;
+    snprintf(error, error_size, "is not auto, iptables, iptables-legacy or nft");
+    return false;
+}
+
+static bool set_log_level(void *context, const char *value, char *error, size_t error_size)
+{
+    if (log_level_parse(value, &((struct parent_config *)context)->log_level))
+        return true;
+    snprintf(error, error_size, "is not error, warning, info or debug");
+    return false;
+}
+
+#define CONFIG struct parent_config
+
+static const struct option_spec table[] = {
+    {"enclave", "PEER[,name=NAME][,address=ADDRESS]",
+     "an enclave that may connect; may be repeated. PEER is\n"
+     "vsock:CID:PORT (its CID, the port to listen on; CID\n"
+     "may be any) or unix:PATH (the socket to listen on)",
+     OPTION_IS_CALL(set_enclave)},
+    {"publish", "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]",
+     "forward ports of this host to an enclave, for example\n"
+     "443:443 or web=8000-8010:8000-8010/udp; may be repeated",
+     OPTION_IS_CALL(set_publish)},
+    {"pool", "NETWORK", "IPv4 addresses for enclaves, or none (default:\n" DEFAULT_POOL4 ")",
+     OPTION_IS_CALL(set_pool4)},
+    {"pool6", "NETWORK", "IPv6 addresses for enclaves, or none (default:\n" DEFAULT_POOL6 ")",
+     OPTION_IS_CALL(set_pool6)},
+    {"routed4", NULL, "the IPv4 pool is routed to this host: no masquerade",
+     OPTION_IS_FLAG(CONFIG, routed4)},
+    {"routed6", NULL, "the IPv6 pool is routed to this host: no masquerade",
+     OPTION_IS_FLAG(CONFIG, routed6)},
+    {"allow", "NETWORK",
+     "open a private network to enclaves; may be repeated.\n"
+     "Link-local addresses (the metadata service) need an\n"
+     "--allow that names exactly them",
+     OPTION_IS_CALL(set_allow)},
+    {"dns", "ADDRESS", "a resolver to tell enclaves about; may be repeated",
+     OPTION_IS_CALL(set_dns)},
+    {"uplink", "DEVICE", "take the MTU from this device (default: auto, the\ndefault route's)",
+     OPTION_IS_CALL(set_uplink)},
+    {"lanes", "NUMBER", "most streams to grant an enclave (default: 8)",
+     OPTION_IS_UNSIGNED(CONFIG, lanes_max, 1, WIRE_MAX_LANES)},
+    {"firewall", "TOOL", "auto, iptables, iptables-legacy or nft (default: auto)",
+     OPTION_IS_CALL(set_firewall)},
+    {"dead-after", "SECONDS", "give a silent or stalled stream up (default: 10)",
+     OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600)},
+    {"user", "NAME", "run as this user once everything is open", OPTION_IS_TEXT(CONFIG, user)},
+    {"no-sandbox", NULL, "keep all privileges (for debugging)", OPTION_IS_FLAG(CONFIG, no_sandbox)},
+    {"check", NULL, "check options and host, change nothing", OPTION_IS_FLAG(CONFIG, check)},
+    {"dry-run", NULL, "print the rules that would be applied, change nothing",
+     OPTION_IS_FLAG(CONFIG, dry_run)},
+    {"log-level", "LEVEL", "error, warning, info or debug (default: info)",
+     OPTION_IS_CALL(set_log_level)},
+    {.name = NULL},
+};
+
+/* ---- slots ---- */
+
+struct ip_addr parent_config_address(const struct parent_config *config, int version, uint32_t slot)
+{
+    const struct ip_prefix *pool = version == 4 ? &config->pool4 : &config->pool6;
+    struct ip_addr address = {0};
+
+    if (pool->addr.version != 0)
+        prefix_nth(pool, slot, &address);
+    return address;
+}
+
+uint32_t parent_config_slot_end(const struct parent_config *config)
+{
+    uint32_t end = SLOT_END_MAX;
+
+    /* The last address of an IPv4 network is its broadcast address. */
+    if (config->pool4.addr.version != 0 && config->pool4.length > 16)
+        end = (1u << (32 - config->pool4.length)) - 1;
+    return end;
+}
+
+bool parent_config_slot_taken(const struct parent_config *config, uint32_t slot)
+{
+    for (unsigned i = 0; i < config->enclave_count; i++)
+        if (config->enclaves[i].slot == slot)
+            return true;
+    return false;
+}
+
+static uint32_t slot_of_address(const struct parent_config *config, const struct ip_addr *address)
+{
+    uint32_t end = parent_config_slot_end(config);
+
+    if (!prefix_contains(&config->pool4, address))
+        return 0;
+    for (uint32_t slot = SLOT_FIRST; slot < end; slot++) {
+        struct ip_addr candidate = parent_config_address(config, 4, slot);
+        if (addr_equal(&candidate, address))
+            return slot;
+    }
+    return 0;
+}
+
+/* The slot that an enclave would like: a CID is its own, so that CID 16 is 100.127.0.16. */
+static uint32_t preferred_slot(const struct parent_config *config,
+                               const struct enclave_entry *entry)
+{
+    if (entry->link.kind == LINK_VSOCK && entry->link.cid >= SLOT_FIRST &&
+        entry->link.cid < parent_config_slot_end(config) &&
+        !parent_config_slot_taken(config, entry->link.cid))
+        return entry->link.cid;
+    for (uint32_t slot = SLOT_FIRST; slot < parent_config_slot_end(config); slot++)
+        if (!parent_config_slot_taken(config, slot))
+            return slot;
+    return 0;
+}
+
+static bool is_any(const struct enclave_entry *entry)
+{
+    return entry->link.kind == LINK_VSOCK && entry->link.cid == VMADDR_CID_ANY;
+}
+
+static bool assign_slots(struct parent_config *config, char *error, size_t error_size)
+{
+    for (unsigned i = 0; i < config->enclave_count; i++) {
+        struct enclave_entry *entry = &config->enclaves[i];
+        if (entry->address.version == 0)
+            continue;
+        uint32_t slot = slot_of_address(config, &entry->address);
+        if (slot == 0 || parent_config_slot_taken(config, slot) || is_any(entry)) {
+            snprintf(error, error_size,
+                     "--enclave: the address of %s is not a free one of the pool", entry->name);
+            return false;
+        }
+        entry->slot = slot;
+    }
+    /* CIDs before sockets: a socket must not take the slot that a CID names. */
+    for (int kind = LINK_VSOCK; kind <= LINK_UNIX; kind++) {
+        for (unsigned i = 0; i < config->enclave_count; i++) {
+            struct enclave_entry *entry = &config->enclaves[i];
+            if ((int)entry->link.kind != kind || entry->slot != 0 || is_any(entry))
+                continue;
+            entry->slot = preferred_slot(config, entry);
+            if (entry->slot == 0) {
+                snprintf(error, error_size, "--pool has fewer addresses than there are enclaves");
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* ---- cross-checks ---- */
+
+const struct enclave_entry *parent_config_find(const struct parent_config *config, const char *name)
+{
+    if (name[0] == '\0')
+        return config->enclave_count == 1 ? &config->enclaves[0] : NULL;
+    for (unsigned i = 0; i < config->enclave_count; i++)
+        if (strcmp(config->enclaves[i].name, name) == 0)
+            return &config->enclaves[i];
+    return NULL;
+}
+
+static bool check_publish(const struct parent_config *config, char *error, size_t error_size)
+{
+    for (unsigned i = 0; i < config->publish_count; i++) {
+        const struct publish_entry *publish = &config->publish[i];
+        const struct enclave_entry *entry = parent_config_find(config, publish->enclave);
+        if (entry == NULL) {
+            snprintf(error, error_size,
+                     publish->enclave[0] ? "--publish: no --enclave is called '%s'"
+                                         : "--publish: with several enclaves it must say which "
+                                           "one: NAME=PORTS:PORTS%s",
+                     publish->enclave);
+            return false;
+        }
+        if (entry->slot == 0) {
+            snprintf(error, error_size,
+                     "--publish: an enclave of any CID has no fixed address; "
+                     "configure it by its own CID");
+            return false;
+        }
+        for (unsigned j = 0; j < i; j++) {
+            if (publish_overlap(&config->publish[j], publish)) {
+                snprintf(error, error_size, "--publish: port %u/%s is published twice",
+                         publish->first, publish->protocol);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+enum options_result parent_config_read(struct parent_config *config, int argc, char **argv,
+                                       char *error, size_t error_size)
+{
+    *config = (struct parent_config){
+        .lanes_max = WIRE_MAX_LANES,
+        .dead_seconds = 10,
+        .firewall = RULES_AUTO,
+        .log_level = LOG_LEVEL_INFO,
+    };
+    prefix_parse(DEFAULT_POOL4, &config->pool4);
+    prefix_parse(DEFAULT_POOL6, &config->pool6);
+    enum options_result result =
+        options_parse(table, "causeway-parent", "a network for sealed enclaves, parent side", argc,
+                      argv, config, error, error_size);
+    if (result != OPTIONS_OK)
+        return result;
+    if (config->enclave_count == 0)
+        snprintf(error, error_size, "--enclave is missing: which enclave may connect?");
+    else if (config->pool4.addr.version == 0 && config->pool6.addr.version == 0)
+        snprintf(error, error_size, "--pool and --pool6 are both none: enclaves need addresses");
+    else if (assign_slots(config, error, error_size) && check_publish(config, error, error_size))
+        return OPTIONS_OK;
+    return OPTIONS_INVALID;
+}

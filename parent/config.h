@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parent daemon's configuration: which enclaves, which addresses, what is open. */
+#ifndef CAUSEWAY_PARENT_CONFIG_H
+#define CAUSEWAY_PARENT_CONFIG_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "packet/frame.h"
+#include "packet/policy.h"
+#include "runtime/link.h"
+#include "runtime/log.h"
+#include "runtime/options.h"
+#include "runtime/rules.h"
+
+#define PARENT_ENCLAVES_MAX 64
+#define PARENT_PUBLISH_MAX  256
+#define PARENT_NAME_BYTES   64
+
+/* Slot n of a pool is its n-th address; 0 is the network, 1 the gateway that all enclaves share. */
+#define SLOT_GATEWAY 1
+#define SLOT_FIRST   2
+
+/* One --enclave: who may connect, and where. */
+struct enclave_entry {
+    struct link_addr link; /* vsock: the enclave's CID (or any) and the port it dials */
+    char name[PARENT_NAME_BYTES];
+    struct ip_addr address; /* "none": chosen from the pool */
+    uint32_t slot;          /* 0 for vsock:any, which gives slots out as enclaves come */
+};
+
+struct publish_entry {
+    char enclave[PARENT_NAME_BYTES]; /* empty: the only one */
+    struct ip_addr listen;           /* "none": every local address of the enclave's families */
+    const char *protocol;            /* "tcp" or "udp" */
+    uint16_t first, last, to_first;
+};
+
+struct parent_config {
+    unsigned enclave_count;
+    struct enclave_entry enclaves[PARENT_ENCLAVES_MAX];
+    unsigned publish_count;
+    struct publish_entry publish[PARENT_PUBLISH_MAX];
+    struct ip_prefix pool4, pool6; /* addr "none": the family is off */
+    bool routed4, routed6;         /* pool is routed to this host: no masquerade */
+    struct prefix_table allow;
+    unsigned dns_count;
+    struct ip_addr dns[WIRE_MAX_DNS];
+    const char *uplink; /* NULL: follow the default routes */
+    unsigned lanes_max;
+    unsigned dead_seconds;
+    enum rules_backend firewall;
+    const char *user;
+    bool no_sandbox, check, dry_run;
+    enum log_level log_level;
+};
+
+/* Reads and cross-checks the command line: every enclave has its slot, every published port its
+ * enclave. */
+enum options_result parent_config_read(struct parent_config *config, int argc, char **argv,
+                                       char *error, size_t error_size);
+
+/* Finds an enclave by name; NULL if there is none. An empty name is the only enclave. */
+const struct enclave_entry *parent_config_find(const struct parent_config *config,
+                                               const char *name);
+
+/* Is the slot taken by a configured enclave? */
+bool parent_config_slot_taken(const struct parent_config *config, uint32_t slot);
+
+/* One above the last slot that both pools can address. */
+uint32_t parent_config_slot_end(const struct parent_config *config);
+
+/* The slot's address of a family, "none" where the family is off. */
+struct ip_addr parent_config_address(const struct parent_config *config, int version,
+                                     uint32_t slot);
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "parent/enclave.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/log.h"
+#include "runtime/packet_socket.h"
+
+#define FANOUT_GROUP_BASE 0x4000
+
+/* Locally administered: "cw", which end, the slot. */
+static struct mac slot_mac(uint8_t end, uint32_t slot)
+{
+    return (struct mac){{0x02, 0x63, 0x77, end, (uint8_t)(slot >> 8), (uint8_t)slot}};
+}
+enum { MAC_KERNEL_END = 1, MAC_DAEMON_END, MAC_NOBODY };
+
+/* --allow opens closed addresses only where it names them: 0.0.0.0/0 does not open the metadata
+ * service. */
+static void open_closed(struct policy_parent *policy, const struct prefix_table *allow)
+{
+    for (size_t i = 0; i < allow->count; i++)
+        for (size_t j = 0; j < policy_closed.count; j++)
+            if (prefix_covers(&policy_closed.entries[j], &allow->entries[i]))
+                prefix_table_add(&policy->opened, &allow->entries[i]);
+}
+
+void enclave_init(struct enclave *enclave, const struct enclave_context *context, const char *peer,
+                  uint32_t slot)
+{
+    *enclave = (struct enclave){
+        .used = true,
+        .slot = slot,
+        .device_mac = slot_mac(MAC_KERNEL_END, slot),
+        .peer_mac = slot_mac(MAC_DAEMON_END, slot),
+        .capture_mtu = PACKET_MAX_BYTES,
+    };
+    snprintf(enclave->peer, sizeof enclave->peer, "%s", peer);
+    snprintf(enclave->device, sizeof enclave->device, ENCLAVE_DEVICE_PREFIX "%u", slot);
+    snprintf(enclave->peer_device, sizeof enclave->peer_device, ENCLAVE_PEER_DEVICE_PREFIX "%u",
+             slot);
+    enclave->policy.own4 = parent_config_address(context->config, 4, slot);
+    enclave->policy.own6 = parent_config_address(context->config, 6, slot);
+    open_closed(&enclave->policy, &context->config->allow);
+}
+
+/* ---- device ---- */
+
+static int set_up_family(struct enclave *enclave, const struct enclave_context *context,
+                         const struct ip_addr *address)
+{
+    struct mac nobody = slot_mac(MAC_NOBODY, enclave->slot);
+    struct ip_addr gateway = parent_config_address(context->config, address->version, SLOT_GATEWAY);
+    struct ip_prefix own = {gateway, (uint8_t)addr_bits(&gateway)};
+    struct route_spec route = {
+        .destination = {*address, (uint8_t)addr_bits(address)},
+        .ifindex = enclave->device_index,
+    };
+
+    if (address->version == 0)
+        return 0;
+    int error = netdev_address_only(context->netdev, enclave->device_index, &own);
+    if (error == 0)
+        error = netdev_neighbour(context->netdev, enclave->device_index, address, &nobody);
+    return error < 0 ? error : netdev_route(context->netdev, &route);
+}
+
+static int make_pair(struct enclave *enclave, const struct enclave_context *context)
+{
+    char alias[LINK_TEXT_BYTES + sizeof ENCLAVE_ALIAS_PREFIX];
+    struct veth_spec spec = {
+        .name = enclave->device,
+        .peer = enclave->peer_device,
+        .mac = enclave->device_mac,
+        .peer_mac = enclave->peer_mac,
+        .mtu = context->mtu,
+        .alias = alias,
+    };
+
+    snprintf(alias, sizeof alias, ENCLAVE_ALIAS_PREFIX "%s", enclave->peer);
+    int adopted = netdev_veth_ensure(context->netdev, &spec);
+    if (adopted < 0)
+        return adopted;
+    enclave->device_index = netdev_index(enclave->device);
+    enclave->peer_device_index = netdev_index(enclave->peer_device);
+    if (enclave->device_index < 0 || enclave->peer_device_index < 0)
+        return -ENODEV;
+    if (adopted)
+        log_info("%s: going on with %s of an earlier run", enclave->peer, enclave->device);
+    return 0;
+}
+
+/* Super-packets that this kernel's virtio_net_hdr cannot describe must not reach the taps. */
+static int probe_offloads(struct enclave *enclave)
+{
+    int fd = packet_socket_inject(enclave->peer_device_index);
+
+    if (fd < 0)
+        return fd;
+    enclave->inject_udp_gso = packet_socket_knows_udp_gso(fd);
+    close(fd);
+    return netdev_limit_offloads(enclave->device, enclave->inject_udp_gso);
+}
+
+static int set_up_device(struct enclave *enclave, const struct enclave_context *context)
+{
+    int error = make_pair(enclave, context);
+
+    if (error == 0)
+        error = netdev_set_up(context->netdev, enclave->peer_device_index, true);
+    if (error == 0)
+        error = netdev_set_up(context->netdev, enclave->device_index, true);
+    if (error == 0)
+        error = probe_offloads(enclave);
+    if (error == 0)
+        error = set_up_family(enclave, context, &enclave->policy.own4);
+    if (error == 0)
+        error = set_up_family(enclave, context, &enclave->policy.own6);
+    return error;
+}
+
+int enclave_device_ready(struct enclave *enclave, const struct enclave_context *context)
+{
+    if (enclave->device_index > 0 && netdev_index(enclave->device) == enclave->device_index)
+        return 0;
+    enclave->device_index = 0;
+    int error = set_up_device(enclave, context);
+    if (error < 0)
+        enclave->device_index = 0;
+    return error;
+}
+
+static bool remove_device(const struct link_info *link, void *context)
+{
+    struct netdev *netdev = context;
+
+    /* One end takes the other with it. */
+    netdev_delete(netdev, link->name, link->alias);
+    return true;
+}
+
+void enclave_remove_devices(void)
+{
+    struct netdev listing = {0}, deleting = {0};
+
+    if (netdev_open(&listing) == 0 && netdev_open(&deleting) == 0)
+        netdev_each_link(&listing, ENCLAVE_ALIAS_PREFIX, remove_device, &deleting);
+    netdev_close(&listing);
+    netdev_close(&deleting);
+}
+
+/* ---- CONFIG ---- */
+
+void enclave_configure(struct enclave *enclave, const struct enclave_context *context,
+                       unsigned lanes)
+{
+    const struct parent_config *config = context->config;
+
+    enclave->config = (struct wire_config){
+        .lanes = (uint8_t)lanes,
+        .mtu = (uint16_t)context->mtu,
+        .address4 = enclave->policy.own4,
+        .address6 = enclave->policy.own6,
+        .dns_count = (uint8_t)config->dns_count,
+    };
+    if (enclave->policy.own4.version != 0)
+        enclave->config.gateway4 = parent_config_address(config, 4, SLOT_GATEWAY);
+    if (enclave->policy.own6.version != 0)
+        enclave->config.gateway6 = parent_config_address(config, 6, SLOT_GATEWAY);
+    memcpy(enclave->config.dns, config->dns, sizeof enclave->config.dns);
+}
+
+void enclave_mtu_changed(struct enclave *enclave, const struct enclave_context *context)
+{
+    uint8_t frame[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX];
+
+    if (enclave->device_index == 0)
+        return;
+    int error = netdev_set_mtu(context->netdev, enclave->peer_device_index, context->mtu);
+    if (error == 0)
+        error = netdev_set_mtu(context->netdev, enclave->device_index, context->mtu);
+    if (error < 0)
+        log_error("%s: cannot set the MTU of %s to %u: %s", enclave->peer, enclave->device,
+                  context->mtu, strerror(-error));
+    enclave->config.mtu = (uint16_t)context->mtu;
+    if (enclave->lanes[0].running &&
+        !lane_post(enclave->lanes[0].lane, frame, wire_put_config(frame, &enclave->config)))
+        log_warning("%s: the new MTU could not be sent yet", enclave->peer);
+}
+
+/* ---- lanes ---- */
+
+static enum policy_verdict check_packet(const void *policy, const struct packet_view *view)
+{
+    return policy_check_parent(policy, &view->src, &view->dst);
+}
+
+static void close_sockets(struct parent_lane *lane)
+{
+    if (lane->capture_fd >= 0)
+        lane->lost += packet_socket_lost(lane->capture_fd);
+    int *sockets[] = {&lane->stream_fd, &lane->inject_fd, &lane->capture_fd};
+    for (size_t i = 0; i < sizeof sockets / sizeof sockets[0]; i++) {
+        if (*sockets[i] >= 0)
+            close(*sockets[i]);
+        *sockets[i] = -1;
+    }
+}
+
+static int open_sockets(struct enclave *enclave, struct parent_lane *lane)
+{
+    uint16_t group = (uint16_t)(FANOUT_GROUP_BASE + enclave->slot);
+
+    if (lane->lane == NULL && (lane->lane = lane_new()) == NULL)
+        return -errno;
+    lane->inject_fd = packet_socket_inject(enclave->peer_device_index);
+    if (lane->inject_fd < 0)
+        return lane->inject_fd;
+    lane->capture_fd =
+        packet_socket_capture(enclave->peer_device_index, enclave->config.lanes, group);
+    return lane->capture_fd < 0 ? lane->capture_fd : 0;
+}
+
+int enclave_lane_start(struct enclave *enclave, const struct enclave_context *context,
+                       unsigned number, int stream_fd, uint32_t attempt)
+{
+    struct parent_lane *lane = &enclave->lanes[number];
+    struct lane_options options = {
+        .inject_udp_gso = enclave->inject_udp_gso,
+        .inject_source = enclave->peer_mac,
+        .inject_destination = enclave->device_mac,
+        .source_count = 1,
+        .capture_mtu = &enclave->capture_mtu,
+        .dead_ms = context->config->dead_seconds * 1000,
+        .check = check_packet,
+        .policy = &enclave->policy,
+    };
+
+    lane->stream_fd = stream_fd;
+    lane->inject_fd = lane->capture_fd = -1;
+    lane->attempt = attempt;
+    int error = open_sockets(enclave, lane);
+    if (error == 0) {
+        snprintf(options.name, sizeof options.name, "%s lane %u", enclave->peer, number);
+        options.stream_fd = stream_fd;
+        options.inject_fd = lane->inject_fd;
+        options.sources[0] =
+            (struct lane_source){.kind = LANE_SOURCE_PACKET, .fd = lane->capture_fd};
+        error = lane_start(lane->lane, &options, context->lane_exit_fd);
+    }
+    if (error < 0)
+        close_sockets(lane);
+    lane->running = error == 0;
+    return error;
+}
+
+enum lane_end enclave_lane_stop(struct enclave *enclave, unsigned number)
+{
+    struct parent_lane *lane = &enclave->lanes[number];
+
+    if (!lane->running)
+        return LANE_STOPPED;
+    lane_stop(lane->lane);
+    enum lane_end end = lane_join(lane->lane);
+    close_sockets(lane);
+    lane->running = false;
+    return end;
+}
+
+void enclave_stop_lanes(struct enclave *enclave)
+{
+    for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
+        enclave_lane_stop(enclave, i);
+}
+
+void enclave_reap_lanes(struct enclave *enclave)
+{
+    for (unsigned i = 0; i < WIRE_MAX_LANES; i++) {
+        struct parent_lane *lane = &enclave->lanes[i];
+        if (!lane->running || !lane_finished(lane->lane))
+            continue;
+        enum lane_end end = enclave_lane_stop(enclave, i);
+        int error = lane_error(lane->lane);
+        log_warning("%s lane %u: %s%s%s", enclave->peer, i, lane_end_name(end), error ? ": " : "",
+                    error ? strerror(error) : "");
+    }
+}
+
+void enclave_print_stats(struct enclave *enclave, FILE *out)
+{
+    for (unsigned i = 0; i < WIRE_MAX_LANES; i++) {
+        struct parent_lane *lane = &enclave->lanes[i];
+        if (lane->lane == NULL)
+            continue;
+        if (lane->running)
+            lane->lost += packet_socket_lost(lane->capture_fd);
+        fprintf(out, "stats peer=%s lane=%u up=%d queue_dropped=%" PRIu64, enclave->peer, i,
+                lane->running, lane->lost);
+        stats_print(out, lane_stats(lane->lane));
+        fputc('\n', out);
+    }
+}

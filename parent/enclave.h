@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An enclave as the parent knows it: its slot, addresses and policy, its veth pair, its lanes.
+ *
+ * A record is made when an enclave first connects and stays until the daemon ends, so a
+ * returning enclave finds the same addresses and device. The pair is cwin<slot> (the kernel's end:
+ * gateway address, route and neighbour of the enclave) and cwout<slot> (the daemon's end). Packets
+ * to the enclave carry a MAC address that cwout<slot> does not have: its taps see them, its IP
+ * stack does not.
+ *
+ * Everything here is called on the control thread.
+ */
+#ifndef CAUSEWAY_PARENT_ENCLAVE_H
+#define CAUSEWAY_PARENT_ENCLAVE_H
+
+#include <stdio.h>
+
+#include "parent/config.h"
+#include "runtime/lane.h"
+#include "runtime/netdev.h"
+
+#define ENCLAVE_DEVICE_PREFIX      "cwin"
+#define ENCLAVE_PEER_DEVICE_PREFIX "cwout"
+#define ENCLAVE_ALIAS_PREFIX       "causeway-parent "
+
+struct parent_lane {
+    struct lane *lane; /* NULL until first used; kept from stream to stream */
+    bool running;
+    int stream_fd, inject_fd, capture_fd;
+    uint32_t attempt; /* of the HELLO that it serves */
+    uint64_t lost;    /* packets that the capture socket lost in earlier streams and this */
+};
+
+struct enclave {
+    bool used;
+    char peer[LINK_TEXT_BYTES]; /* for messages and the devices' alias */
+    uint32_t slot;
+    struct policy_parent policy;
+    char device[IFNAMSIZ], peer_device[IFNAMSIZ];
+    int device_index, peer_device_index; /* 0: not made yet */
+    bool inject_udp_gso;
+    struct mac device_mac, peer_mac;
+
+    uint64_t session;
+    struct wire_config config; /* as last sent */
+    uint32_t capture_mtu;      /* never fragments: the parent's taps see packets as they are */
+    struct parent_lane lanes[WIRE_MAX_LANES];
+};
+
+/* What all enclaves share. */
+struct enclave_context {
+    const struct parent_config *config;
+    struct netdev *netdev;
+    uint32_t mtu; /* of the uplink */
+    int lane_exit_fd;
+};
+
+/* Fills a fresh record: addresses, names, policy. */
+void enclave_init(struct enclave *enclave, const struct enclave_context *context, const char *peer,
+                  uint32_t slot);
+
+/* Makes or adopts the pair and sets it up. 0 or negative errno. */
+int enclave_device_ready(struct enclave *enclave, const struct enclave_context *context);
+
+/* The CONFIG that this enclave gets, with so many lanes granted. */
+void enclave_configure(struct enclave *enclave, const struct enclave_context *context,
+                       unsigned lanes);
+
+/* Sets the pair's MTU to context->mtu and pushes the new CONFIG over lane 0, if that runs. */
+void enclave_mtu_changed(struct enclave *enclave, const struct enclave_context *context);
+
+/* Starts a lane on a connected stream, which it owns from now on, also on failure. 0 or negative
+ * errno. */
+int enclave_lane_start(struct enclave *enclave, const struct enclave_context *context,
+                       unsigned number, int stream_fd, uint32_t attempt);
+
+/* Ends a running lane and releases its sockets. Returns why it ended (LANE_STOPPED if by us). */
+enum lane_end enclave_lane_stop(struct enclave *enclave, unsigned number);
+void enclave_stop_lanes(struct enclave *enclave);
+
+/* Joins and logs the lanes that ended by themselves. */
+void enclave_reap_lanes(struct enclave *enclave);
+
+void enclave_print_stats(struct enclave *enclave, FILE *out);
+
+/* Removes every pair of ours, of this run or an earlier one. */
+void enclave_remove_devices(void);
+
+#endif

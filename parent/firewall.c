@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "parent/firewall.h"
+
+#include "parent/enclave.h"
+#include "rule_templates.h"
+
+const struct rules_set firewall_rules = {
+    .name = "parent",
+    .nft = rule_parent_nft,
+    .nft_table = "inet causeway",
+    .ipv4 = rule_parent_ipv4_rules,
+    .ipv6 = rule_parent_ipv6_rules,
+    .hooks = rule_parent_hooks,
+};
+
+static void set_flag(struct rules_values *values, const char *name, bool on)
+{
+    rules_set(values, name, "%s", on ? "yes" : "");
+}
+
+static void set_family(struct rules_values *values, const struct parent_config *config, int version)
+{
+    const struct ip_prefix *pool = version == 4 ? &config->pool4 : &config->pool6;
+    bool routed = version == 4 ? config->routed4 : config->routed6;
+    bool on = pool->addr.version != 0;
+    struct ip_addr gateway = parent_config_address(config, version, SLOT_GATEWAY);
+    char text[ADDR_TEXT_BYTES];
+
+    set_flag(values, version == 4 ? "has4" : "has6", on);
+    set_flag(values, version == 4 ? "nat4" : "nat6", on && !routed);
+    rules_set(values, version == 4 ? "pool4" : "pool6", "%s", prefix_format(pool, text));
+    rules_set(values, version == 4 ? "gateway4" : "gateway6", "%s", addr_format(&gateway, text));
+}
+
+/* Splits a table into the lists of its families. */
+static void set_prefixes(struct rules_values *values, const char *list4, const char *list6,
+                         const struct prefix_table *table)
+{
+    char text[ADDR_TEXT_BYTES];
+
+    rules_list(values, list4);
+    rules_list(values, list6);
+    for (size_t i = 0; i < table->count; i++) {
+        const struct ip_prefix *prefix = &table->entries[i];
+        rules_group(values, prefix->addr.version == 4 ? list4 : list6);
+        rules_group_set(values, "prefix", "%s", prefix_format(prefix, text));
+    }
+}
+
+/*
+ * --allow in two lists: what opens closed addresses stands before the closed list, as the daemon
+ * has it (parent/enclave.c); everything else opens private addresses only, behind it.
+ */
+static void set_policy(struct rules_values *values, const struct parent_config *config)
+{
+    struct prefix_table opened = {0}, allowed = {0};
+
+    for (size_t i = 0; i < config->allow.count; i++) {
+        bool opens = false;
+        for (size_t j = 0; j < policy_closed.count; j++)
+            opens |= prefix_covers(&policy_closed.entries[j], &config->allow.entries[i]);
+        prefix_table_add(opens ? &opened : &allowed, &config->allow.entries[i]);
+    }
+    set_prefixes(values, "opened4", "opened6", &opened);
+    set_prefixes(values, "closed4", "closed6", &policy_closed);
+    set_prefixes(values, "allow4", "allow6", &allowed);
+    set_prefixes(values, "private4", "private6", &policy_private);
+}
+
+/* Enclaves reach each other when an --allow lies within the pool or covers it. */
+static bool peers_allowed(const struct parent_config *config)
+{
+    for (size_t i = 0; i < config->allow.count; i++)
+        if (prefix_covers(&config->pool4, &config->allow.entries[i]) ||
+            prefix_covers(&config->pool6, &config->allow.entries[i]))
+            return true;
+    return false;
+}
+
+static void set_publish_family(struct rules_values *values, const struct parent_config *config,
+                               const struct publish_entry *entry, int version)
+{
+    const struct enclave_entry *enclave = parent_config_find(config, entry->enclave);
+    struct rules_publish publish = {
+        .protocol = entry->protocol,
+        .listen = entry->listen,
+        .first = entry->first,
+        .last = entry->last,
+        .to = parent_config_address(config, version, enclave->slot),
+        .to_first = entry->to_first,
+    };
+
+    if (publish.to.version != 0 && (entry->listen.version == 0 || entry->listen.version == version))
+        rules_publish(values, &publish);
+}
+
+struct rules_values *firewall_values(const struct parent_config *config)
+{
+    struct rules_values *values = rules_values_new();
+
+    rules_set(values, "in", "%s", ENCLAVE_DEVICE_PREFIX);
+    set_family(values, config, 4);
+    set_family(values, config, 6);
+    set_flag(values, "peers", peers_allowed(config));
+    set_policy(values, config);
+    rules_list(values, "publish4");
+    rules_list(values, "publish6");
+    for (unsigned i = 0; i < config->publish_count; i++) {
+        set_publish_family(values, config, &config->publish[i], 4);
+        set_publish_family(values, config, &config->publish[i], 6);
+    }
+    return values;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * causeway-parent: the parent's end of the tunnel.
+ *
+ * Start-up in order: options, --check and --dry-run, one instance, janitor, sysctls, rules,
+ * listening sockets, sandbox; then the control loop. Whatever fails before the loop ends the
+ * program with one sentence; whatever fails in the loop is counted, logged and tried again.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "parent/check.h"
+#include "parent/config.h"
+#include "parent/enclave.h"
+#include "parent/firewall.h"
+#include "parent/overlap.h"
+#include "parent/session.h"
+#include "parent/uplink.h"
+#include "runtime/event.h"
+#include "runtime/instance.h"
+#include "runtime/janitor.h"
+#include "runtime/sandbox.h"
+#include "runtime/signals.h"
+#include "runtime/sysctl.h"
+
+#define PROGRAM       "causeway-parent"
+#define RUN_DIRECTORY "/run/causeway"
+
+struct parent {
+    struct parent_config config;
+    struct event_loop loop;
+    struct signals signals;
+    struct netdev netdev;
+    struct event_source monitor;
+    struct server server;
+};
+
+/* One journal for each network namespace: that is what the sysctls belong to. */
+static int open_journal(void)
+{
+    struct stat namespace;
+    char path[64];
+
+    if (stat("/proc/self/ns/net", &namespace) < 0)
+        return -errno;
+    if (mkdir(RUN_DIRECTORY, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    snprintf(path, sizeof path, RUN_DIRECTORY "/parent-%ju.sysctl", (uintmax_t) namespace.st_ino);
+    return sysctl_journal_open(path);
+}
+
+/* In the janitor, with the privileges of the start. */
+static void clean_up(void *context)
+{
+    const struct parent_config *config = context;
+    char error[512];
+    int result;
+
+    enclave_remove_devices();
+    if (rules_remove(&firewall_rules, config->firewall, error, sizeof error) < 0)
+        log_warning("%s", error);
+    result = open_journal();
+    if (result == 0)
+        result = sysctl_restore_all();
+    if (result < 0)
+        log_warning("cannot put the sysctls back: %s", strerror(-result));
+}
+
+static int set_sysctls(const struct parent_config *config)
+{
+    int error = open_journal();
+
+    if (error == 0 && config->pool4.addr.version != 0)
+        error = sysctl_set("net/ipv4/ip_forward", "1");
+    if (error == 0 && config->pool6.addr.version != 0)
+        error = sysctl_set("net/ipv6/conf/all/forwarding", "1");
+    return error;
+}
+
+/* A host without IPv6, or without its firewall, gives its enclaves none. */
+static void drop_unusable_ipv6(struct parent_config *config)
+{
+    if (config->pool6.addr.version == 0)
+        return;
+    if (access("/proc/sys/net/ipv6", F_OK) == 0 && rules_family_usable(config->firewall, 6))
+        return;
+    log_warning("this host has no IPv6 or no firewall for it: enclaves get IPv4 only");
+    config->pool6 = (struct ip_prefix){0};
+}
+
+static void print_stats(void *context)
+{
+    server_print_stats(&((struct parent *)context)->server, stderr);
+}
+
+static void monitor_ready(void *context, uint32_t events)
+{
+    struct parent *parent = context;
+
+    (void)events;
+    if (!netdev_monitor_drain(parent->monitor.fd))
+        return;
+    uint32_t mtu = uplink_mtu(&parent->netdev, parent->config.uplink);
+    if (mtu != parent->server.context.mtu) {
+        log_info("the uplink's MTU is now %u", mtu);
+        server_set_mtu(&parent->server, mtu);
+    }
+}
+
+static int open_monitor(struct parent *parent)
+{
+    int fd = netdev_monitor_open();
+
+    if (fd < 0)
+        return fd;
+    parent->monitor = (struct event_source){.fd = fd, .ready = monitor_ready, .context = parent};
+    return event_add(&parent->loop, &parent->monitor, EPOLLIN);
+}
+
+/* An enclave needs up to 8 lanes of 5 descriptors each; the usual soft limit is 1,024. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int start(struct parent *parent, char *error, size_t error_size)
+{
+    const struct parent_config *config = &parent->config;
+    enum rules_backend used;
+    int result = event_loop_init(&parent->loop);
+
+    raise_descriptor_limit();
+    if (result == 0)
+        result = signals_open(&parent->signals, &parent->loop, print_stats, parent);
+    if (result == 0)
+        result = netdev_open(&parent->netdev);
+    if (result == 0)
+        result = open_monitor(parent);
+    if (result == 0)
+        result = set_sysctls(config);
+    if (result < 0) {
+        snprintf(error, error_size, "cannot start: %s", strerror(-result));
+        return -1;
+    }
+    struct rules_values *values = firewall_values(config);
+    result = rules_apply(&firewall_rules, config->firewall, values, &used, error, error_size);
+    rules_values_free(values);
+    if (result < 0)
+        return -1;
+    log_info("rules applied with %s", rules_backend_name(used));
+    parent->server.loop = &parent->loop;
+    parent->server.context.config = config;
+    parent->server.context.netdev = &parent->netdev;
+    parent->server.context.mtu = uplink_mtu(&parent->netdev, config->uplink);
+    if (server_open(&parent->server, error, error_size) < 0)
+        return -1;
+    return config->no_sandbox ? 0 : sandbox_enter(config->user, error, error_size);
+}
+
+static void run(struct parent *parent)
+{
+    log_info("ready: %u enclaves may connect, uplink MTU %u", parent->config.enclave_count,
+             parent->server.context.mtu);
+    while (!parent->signals.stop) {
+        int error = event_wait(&parent->loop, server_poll(&parent->server));
+        if (error < 0) {
+            log_error("the control loop failed: %s", strerror(-error));
+            return;
+        }
+    }
+}
+
+static int dry_run(const struct parent_config *config)
+{
+    struct rules_values *values = firewall_values(config);
+    int printed = rules_print(&firewall_rules, config->firewall, values);
+
+    rules_values_free(values);
+    return printed < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    static struct parent parent;
+    struct janitor janitor;
+    char error[1024];
+    enum options_result result =
+        parent_config_read(&parent.config, argc, argv, error, sizeof error);
+
+    log_init(PROGRAM, parent.config.log_level);
+    if (result == OPTIONS_HELP)
+        return EXIT_SUCCESS;
+    if (result == OPTIONS_INVALID) {
+        log_error("%s", error);
+        return 2;
+    }
+    if (parent.config.check)
+        return check_parent(&parent.config);
+    if (parent.config.dry_run)
+        return dry_run(&parent.config);
+    if (sandbox_check_capabilities(error, sizeof error) < 0 ||
+        lane_probe(error, sizeof error) < 0 ||
+        overlap_check(&parent.config, error, sizeof error) < 0)
+        die("%s", error);
+    drop_unusable_ipv6(&parent.config);
+    int started = janitor_start(&janitor, clean_up, &parent.config);
+    if (started < 0)
+        die("cannot fork: %s", strerror(-started));
+    /* Behind the fork: the janitor must not hold the lock when the daemon is killed. */
+    if (instance_lock(PROGRAM, error, sizeof error) < 0)
+        die("%s", error);
+    if (start(&parent, error, sizeof error) < 0) {
+        janitor_finish(&janitor);
+        die("%s", error);
+    }
+    run(&parent);
+    print_stats(&parent);
+    server_stop(&parent.server);
+    janitor_finish(&janitor);
+    log_info("stopped");
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "parent/overlap.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "parent/enclave.h"
+#include "runtime/netdev.h"
+
+struct search {
+    const struct ip_prefix *pool;
+    struct ip_prefix found;
+    char device[IFNAMSIZ];
+};
+
+static bool visit(const struct ip_prefix *prefix, const char *device, void *context)
+{
+    struct search *search = context;
+
+    if (prefix->length == 0 ||
+        strncmp(device, ENCLAVE_DEVICE_PREFIX, strlen(ENCLAVE_DEVICE_PREFIX)) == 0)
+        return true;
+    if (!prefix_covers(prefix, search->pool) && !prefix_covers(search->pool, prefix))
+        return true;
+    search->found = *prefix;
+    snprintf(search->device, sizeof search->device, "%s", device);
+    return false;
+}
+
+static int check_pool(struct netdev *netdev, const struct ip_prefix *pool, const char *option,
+                      char *error, size_t error_size)
+{
+    struct search search = {.pool = pool};
+    char pool_text[ADDR_TEXT_BYTES], found_text[ADDR_TEXT_BYTES];
+
+    if (pool->addr.version == 0)
+        return 0;
+    int result = netdev_each_prefix(netdev, pool->addr.version, visit, &search);
+    if (result < 0) {
+        snprintf(error, error_size, "cannot list routes: %s", strerror(-result));
+        return -1;
+    }
+    if (search.device[0] == '\0')
+        return 0;
+    snprintf(error, error_size, "%s: %s is in use on this host: %s on %s", option,
+             prefix_format(pool, pool_text), prefix_format(&search.found, found_text),
+             search.device);
+    return -1;
+}
+
+int overlap_check(const struct parent_config *config, char *error, size_t error_size)
+{
+    struct netdev netdev = {0};
+    int result = netdev_open(&netdev);
+
+    if (result < 0) {
+        snprintf(error, error_size, "cannot open rtnetlink: %s", strerror(-result));
+        return -1;
+    }
+    result = check_pool(&netdev, &config->pool4, "--pool", error, error_size);
+    if (result == 0)
+        result = check_pool(&netdev, &config->pool6, "--pool6", error, error_size);
+    netdev_close(&netdev);
+    return result;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Is an address pool in use on this host already? */
+#ifndef CAUSEWAY_PARENT_OVERLAP_H
+#define CAUSEWAY_PARENT_OVERLAP_H
+
+#include "parent/config.h"
+
+/*
+ * Looks for addresses and routes (default routes apart) that lie in a pool or cover it, on devices
+ * that are not ours. 0, or -1 with a sentence that names the device.
+ */
+int overlap_check(const struct parent_config *config, char *error, size_t error_size);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "parent/publish.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool parse_ports(const char *text, uint16_t *first, uint16_t *last)
+{
+    char copy[16], *rest = copy;
+    unsigned long number;
+
+    if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
+        return false;
+    if (!option_number(strsep(&rest, "-"), 1, 65535, &number))
+        return false;
+    *first = *last = (uint16_t)number;
+    if (rest == NULL)
+        return true;
+    if (!option_number(rest, *first, 65535, &number))
+        return false;
+    *last = (uint16_t)number;
+    return true;
+}
+
+/* Cuts "/tcp" or "/udp" off the end. */
+static bool parse_protocol(char *text, const char **protocol)
+{
+    char *slash = strrchr(text, '/');
+
+    *protocol = "tcp";
+    if (slash == NULL)
+        return true;
+    *slash = '\0';
+    if (strcmp(slash + 1, "udp") == 0)
+        *protocol = "udp";
+    return strcmp(slash + 1, "udp") == 0 || strcmp(slash + 1, "tcp") == 0;
+}
+
+/* Takes "ADDRESS:" off the front of *rest if what stands there is not just PORTS:PORTS. */
+static bool parse_listen(char **rest, struct ip_addr *listen)
+{
+    char *text = *rest, *end;
+
+    if (text[0] == '[') {
+        end = strstr(text, "]:");
+        if (end == NULL)
+            return false;
+        *end = '\0';
+        *rest = end + 2;
+        return addr_parse(text + 1, listen);
+    }
+    end = strchr(text, ':');
+    if (end == NULL || strchr(end + 1, ':') == NULL)
+        return true;
+    *end = '\0';
+    *rest = end + 1;
+    return addr_parse(text, listen);
+}
+
+bool publish_parse(const char *text, struct publish_entry *out, char *error, size_t error_size)
+{
+    struct publish_entry entry = {0};
+    char copy[256], *rest = copy, *equals, *colon;
+    uint16_t to_last;
+
+    if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy) {
+        snprintf(error, error_size, "is too long");
+        return false;
+    }
+    equals = strchr(copy, '=');
+    if (equals != NULL) {
+        *equals = '\0';
+        snprintf(entry.enclave, sizeof entry.enclave, "%.63s", copy);
+        rest = equals + 1;
+    }
+    if (!parse_protocol(rest, &entry.protocol)) {
+        snprintf(error, error_size, "ends in something other than /tcp or /udp");
+        return false;
+    }
+    if (!parse_listen(&rest, &entry.listen)) {
+        snprintf(error, error_size, "has no IP address before the ports");
+        return false;
+    }
+    colon = strchr(rest, ':');
+    if (colon != NULL)
+        *colon = '\0';
+    if (colon == NULL || !parse_ports(rest, &entry.first, &entry.last) ||
+        !parse_ports(colon + 1, &entry.to_first, &to_last)) {
+        snprintf(error, error_size, "is not PORTS:PORTS (1 to 65535, or FIRST-LAST)");
+        return false;
+    }
+    if (to_last - entry.to_first != entry.last - entry.first) {
+        snprintf(error, error_size, "maps ranges of different size");
+        return false;
+    }
+    *out = entry;
+    return true;
+}
+
+bool publish_overlap(const struct publish_entry *a, const struct publish_entry *b)
+{
+    if (strcmp(a->protocol, b->protocol) != 0 || a->first > b->last || b->first > a->last)
+        return false;
+    return a->listen.version == 0 || b->listen.version == 0 || addr_equal(&a->listen, &b->listen);
+}

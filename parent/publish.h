@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Published ports as text: [NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]. */
+#ifndef CAUSEWAY_PARENT_PUBLISH_H
+#define CAUSEWAY_PARENT_PUBLISH_H
+
+#include "parent/config.h"
+
+/*
+ * PORTS is a number or FIRST-LAST; both ranges have the same size. An IPv6 ADDRESS stands in
+ * brackets. False with a reason.
+ */
+bool publish_parse(const char *text, struct publish_entry *out, char *error, size_t error_size);
+
+/* Would both want the same port of the same address? */
+bool publish_overlap(const struct publish_entry *a, const struct publish_entry *b);
+
+#endif

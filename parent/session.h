@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who may come in: listening sockets, handshakes, and the decision which enclave and lane a stream
+ * is.
+ *
+ *   accept --CID or socket is configured?--> PENDING --HELLO in time--> lane of an enclave
+ *      |no                                      |anything else
+ *      v                                        v
+ *   REJECT, closed                            REJECT or silence, closed, counted
+ *
+ * A peer is known by its CID or by the socket it came in through, never by what it says. A HELLO
+ * for lane 0 with a new session id replaces whatever that peer had before: a restarted enclave does
+ * not wait for its dead streams. No peer can hold more than PENDING_PER_PEER handshakes open.
+ */
+#ifndef CAUSEWAY_PARENT_SESSION_H
+#define CAUSEWAY_PARENT_SESSION_H
+
+#include <stdio.h>
+
+#include "parent/config.h"
+#include "parent/enclave.h"
+#include "runtime/event.h"
+#include "runtime/frame_reader.h"
+
+#define PENDING_MAX      256
+#define PENDING_PER_PEER (2 * WIRE_MAX_LANES)
+
+struct server;
+
+struct listener {
+    struct server *server;
+    struct link_addr link;
+    const struct enclave_entry
+        *entry; /* unix: whose socket this is; vsock: NULL, the CID decides */
+    struct event_source source;
+    uint64_t paused_until_ms; /* 0: not paused */
+};
+
+struct pending {
+    struct server *server;
+    const struct enclave_entry *entry; /* NULL: this place is free */
+    char peer[LINK_TEXT_BYTES];
+    uint32_t cid;
+    uint64_t deadline_ms;
+    struct frame_reader reader;
+    struct event_source source;
+};
+
+struct server {
+    struct event_loop *loop;
+    struct enclave_context context;
+    unsigned listener_count;
+    struct listener listeners[PARENT_ENCLAVES_MAX];
+    struct pending pending[PENDING_MAX];
+    struct enclave enclaves[PARENT_ENCLAVES_MAX];
+    struct event_source lane_exit;
+    struct log_limit accept_log, handshake_log;
+    uint64_t accepted, refused_peers, bad_handshakes, rejected;
+};
+
+/* Opens every listening socket. 0, or -1 with a sentence. */
+int server_open(struct server *server, char *error, size_t error_size);
+
+/* Expires what is due; returns for how many milliseconds nothing will be, -1 for ever. */
+int server_poll(struct server *server);
+
+/* The uplink's MTU has changed. */
+void server_set_mtu(struct server *server, uint32_t mtu);
+
+/* Closes the listeners (and removes their files) and ends all lanes. */
+void server_stop(struct server *server);
+
+void server_print_stats(struct server *server, FILE *out);
+
+#endif

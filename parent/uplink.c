@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "parent/uplink.h"
+
+#include <string.h>
+
+#include "runtime/log.h"
+#include "runtime/sysctl.h"
+
+static void keep_default_route(const char *name)
+{
+    int error = name[0] != '\0' ? sysctl_keep_router_advertisements(name) : 0;
+
+    if (error < 0)
+        log_warning("%s: cannot set accept_ra=2, its IPv6 default route may expire: %s", name,
+                    strerror(-error));
+}
+
+uint32_t uplink_mtu(struct netdev *netdev, const char *name)
+{
+    struct uplink uplink = {0};
+    int error = name != NULL ? netdev_named_uplink(netdev, name, &uplink)
+                             : netdev_find_uplink(netdev, &uplink);
+
+    if (error < 0 || uplink.mtu == 0) {
+        log_warning("no uplink: %s", name != NULL ? name : "there is no default route");
+        return UPLINK_FALLBACK_MTU;
+    }
+    keep_default_route(uplink.name6);
+    if (uplink.mtu < UPLINK_MTU_MIN)
+        return UPLINK_MTU_MIN;
+    return uplink.mtu < UPLINK_MTU_MAX ? uplink.mtu : UPLINK_MTU_MAX;
+}

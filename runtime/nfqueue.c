@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/nfqueue.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <libmnl/libmnl.h>
+#include <libnetfilter_queue/libnetfilter_queue.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+
+/* See CAPTURE_BUFFER_BYTES in packet_socket.c: the same thoughts, the same few milliseconds. */
+#define QUEUE_BUFFER_BYTES (4 * 1024 * 1024)
+
+static int request(int fd, struct nlmsghdr *message)
+{
+    uint8_t answer[1024];
+
+    message->nlmsg_flags |= NLM_F_ACK;
+    if (send(fd, message, message->nlmsg_len, 0) < 0)
+        return -errno;
+    ssize_t length = recv(fd, answer, sizeof answer, 0);
+    if (length < 0)
+        return -errno;
+    return mnl_cb_run(answer, (size_t)length, 0, 0, NULL, NULL) < 0 ? -errno : 0;
+}
+
+static int configure(int fd, uint16_t queue, bool gso, uint32_t max_packets)
+{
+    uint8_t buffer[512];
+    struct nlmsghdr *message = nfq_nlmsg_put((char *)buffer, NFQNL_MSG_CONFIG, queue);
+    nfq_nlmsg_cfg_put_cmd(message, AF_UNSPEC, NFQNL_CFG_CMD_BIND);
+    int error = request(fd, message);
+    if (error < 0)
+        return error;
+
+    message = nfq_nlmsg_put((char *)buffer, NFQNL_MSG_CONFIG, queue);
+    nfq_nlmsg_cfg_put_params(message, NFQNL_COPY_PACKET, 0xffff);
+    mnl_attr_put_u32(message, NFQA_CFG_FLAGS, htonl(gso ? NFQA_CFG_F_GSO : 0));
+    mnl_attr_put_u32(message, NFQA_CFG_MASK, htonl(NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN));
+    mnl_attr_put_u32(message, NFQA_CFG_QUEUE_MAXLEN, htonl(max_packets));
+    return request(fd, message);
+}
+
+int nfqueue_open(uint16_t queue, bool gso, uint32_t max_packets)
+{
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+    int bytes = QUEUE_BUFFER_BYTES, on = 1;
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+    if (fd < 0)
+        return -errno;
+    int error = bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
+    if (error == 0)
+        error = configure(fd, queue, gso, max_packets);
+    /* Overruns are counted by the queue itself; as an error they would look like a lack of
+     * receive buffers to io_uring. */
+    if (error == 0 && setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof on) < 0)
+        error = -errno;
+    if (error == 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0)
+        error = -errno;
+    if (error == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+        error = -errno;
+    if (error < 0) {
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+static uint32_t attribute_u32(const struct nlattr *attribute)
+{
+    return attribute != NULL ? ntohl(mnl_attr_get_u32(attribute)) : 0;
+}
+
+bool nfqueue_parse(uint8_t *message, size_t length, struct nfqueue_packet *out)
+{
+    struct nlmsghdr *header = (struct nlmsghdr *)message;
+    struct nlattr *attributes[NFQA_MAX + 1] = {NULL};
+
+    if (!mnl_nlmsg_ok(header, (int)length) ||
+        header->nlmsg_type != (NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET) ||
+        nfq_nlmsg_parse(header, attributes) < 0 || attributes[NFQA_PACKET_HDR] == NULL)
+        return false;
+    const struct nfqnl_msg_packet_hdr *packet = mnl_attr_get_payload(attributes[NFQA_PACKET_HDR]);
+    uint32_t info = attribute_u32(attributes[NFQA_SKB_INFO]);
+    const struct nlattr *payload = attributes[NFQA_PAYLOAD];
+    *out = (struct nfqueue_packet){
+        .id = ntohl(packet->packet_id),
+        .payload = payload != NULL ? mnl_attr_get_payload(payload) : NULL,
+        .length = payload != NULL ? mnl_attr_get_payload_len(payload) : 0,
+        .mark = attribute_u32(attributes[NFQA_MARK]),
+        .checksum_partial = (info & NFQA_SKB_CSUMNOTREADY) != 0,
+        .super = (info & NFQA_SKB_GSO) != 0,
+        .truncated = attributes[NFQA_CAP_LEN] != NULL,
+    };
+    return true;
+}
+
+void nfqueue_verdict(uint8_t *out, uint16_t queue, uint32_t id)
+{
+    struct nlmsghdr *message = nfq_nlmsg_put((char *)out, NFQNL_MSG_VERDICT_BATCH, queue);
+
+    nfq_nlmsg_verdict_put(message, (int)id, NF_DROP);
+}
+_Static_assert(NLMSG_HDRLEN + sizeof(struct nfgenmsg) + NLA_HDRLEN +
+                       sizeof(struct nfqnl_msg_verdict_hdr) ==
+                   NFQUEUE_VERDICT_BYTES,
+               "a batch verdict has one attribute");
+
+/* Fields of a line: linux net/netfilter/nfnetlink_queue.c, seq_show(). */
+uint64_t nfqueue_lost(uint16_t queue)
+{
+    unsigned number;
+    uint64_t queue_dropped, user_dropped, lost = 0;
+    FILE *file = fopen("/proc/net/netfilter/nfnetlink_queue", "re");
+    char line[256];
+
+    if (file == NULL)
+        return 0;
+    while (fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "%u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, &number, &queue_dropped,
+                   &user_dropped) == 3 &&
+            number == queue)
+            lost = queue_dropped + user_dropped;
+    fclose(file);
+    return lost;
+}
