@@ -99,6 +99,12 @@ static void put_packet_header(uint8_t *out, uint32_t length, struct offload offl
     frame_put(out, &header);
 }
 
+/* Multicast does not cross the tunnel; the other side would refuse it, and log that. */
+static bool is_multicast(const struct ip_addr *address)
+{
+    return address->version == 4 ? address->bytes[0] >= 0xe0 : address->bytes[0] == 0xff;
+}
+
 /* Puts the header into the FRAME_HEADER_BYTES in front of the packet, which are inside the slot.
  * True: the slot now belongs to the batch or the backlog. */
 static bool queue_packet(struct lane *lane, uint8_t *packet, const struct packet_view *view,
@@ -106,6 +112,10 @@ static bool queue_packet(struct lane *lane, uint8_t *packet, const struct packet
 {
     uint8_t *frame = packet - FRAME_HEADER_BYTES;
 
+    if (is_multicast(&view->dst)) {
+        lane_drop(lane, DROP_CAPTURE_MULTICAST);
+        return false;
+    }
     count_packet(lane, view, offload);
     put_packet_header(frame, view->total_length, offload);
     return send_append(lane, frame, FRAME_HEADER_BYTES + view->total_length, slot);

@@ -86,18 +86,22 @@ static int on_error_message(const struct nlmsghdr *message, void *context)
     return MNL_CB_ERROR;
 }
 
-/* The end of a dump. */
-static int on_done_message(const struct nlmsghdr *message, void *context)
+/* The end of a dump, with an errno of its own if the dump broke off. */
+static int on_done(const struct nlmsghdr *message, void *context)
 {
-    (void)message;
+    const int *status = mnl_nlmsg_get_payload(message);
+
     (void)context;
-    return MNL_CB_STOP;
+    if (mnl_nlmsg_get_payload_len(message) < sizeof(*status) || *status >= 0)
+        return MNL_CB_STOP;
+    errno = -*status;
+    return MNL_CB_ERROR;
 }
 
-/* Not const only because libmnl's prototype is not. A table given to mnl_cb_run2() takes the place
- * of its defaults as a whole: what it leaves out is passed over. */
-static mnl_cb_t control_callbacks[NLMSG_MIN_TYPE] = {
-    [NLMSG_ERROR] = on_error_message, [NLMSG_DONE] = on_done_message};
+/* Where this table ends libmnl's own begins, which does not look at a NULL in ours. Not const only
+ * because libmnl's prototype is not. */
+static mnl_cb_t control_callbacks[] = {[NLMSG_ERROR] = on_error_message, [NLMSG_DONE] = on_done};
+#define CONTROL_CALLBACKS (sizeof(control_callbacks) / sizeof(control_callbacks[0]))
 
 int netdev_talk(struct netdev *nd, struct request *request, mnl_cb_t each, void *context)
 {
@@ -118,7 +122,7 @@ int netdev_talk(struct netdev *nd, struct request *request, mnl_cb_t each, void 
         if (bytes < 0)
             return -errno;
         state = mnl_cb_run2(answer, (size_t)bytes, nd->sequence, nd->port, each, context,
-                            control_callbacks, NLMSG_MIN_TYPE);
+                            control_callbacks, CONTROL_CALLBACKS);
         /* Left over from an exchange that was broken off: not ours, read on. */
         if (state == MNL_CB_ERROR && (errno == ESRCH || errno == EPROTO) &&
             ((const struct nlmsghdr *)answer)->nlmsg_seq != nd->sequence)

@@ -21,6 +21,9 @@
 #ifndef VIRTIO_NET_HDR_GSO_UDP_L4
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* virtio 1.2 5.1.6; missing in Linux 6.1's headers */
 #endif
+#ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING
+#define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000 /* Linux 5.8 */
+#endif
 
 /*
  * What waits in the socket is delay for everything behind it, and memory: a few milliseconds'
@@ -125,7 +128,10 @@ int packet_socket_capture(int ifindex, unsigned members, uint16_t group)
 
     if (fd < 0 || members <= 1)
         return fd;
-    int error = set_int(fd, SOL_PACKET, PACKET_FANOUT, group | PACKET_FANOUT_HASH << 16);
+    /* A group has a tap of its own, which does not inherit its members' PACKET_IGNORE_OUTGOING: without
+     * the flag every injected packet would be captured again. */
+    int mode = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
+    int error = set_int(fd, SOL_PACKET, PACKET_FANOUT, group | mode << 16);
     if (error < 0) {
         close(fd);
         return error;

@@ -9,6 +9,7 @@ static const char *const own_names[] = {
     [DROP_INJECT_ERROR] = "inject_error",
     [DROP_CAPTURE_TRUNCATED] = "capture_truncated",
     [DROP_CAPTURE_NOT_IP] = "capture_not_ip",
+    [DROP_CAPTURE_MULTICAST] = "capture_multicast",
     [DROP_CAPTURE_FULL] = "capture_full",
     [DROP_CONTROL] = "control",
     [DROP_CONTROL_FULL] = "control_full",
