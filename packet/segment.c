@@ -121,7 +121,8 @@ size_t segment_next(struct segmenter *s, uint8_t *out, size_t capacity)
 
 /*
  * The headers that every fragment repeats end behind the routing header, or else the hop-by-hop
- * header, or else the IPv6 header (RFC 8200 4.5). False when there is a fragment header already.
+ * header, or else the IPv6 header (RFC 8200 4.5). False when there is a fragment header already, or
+ * when one more header would be too many for packet_parse() at the other end.
  */
 static bool ipv6_unfragmentable(struct fragmenter *f)
 {
@@ -129,12 +130,13 @@ static bool ipv6_unfragmentable(struct fragmenter *f)
     uint32_t offset = IPV6_HEADER;
     uint8_t next = packet[IPV6_NEXT_HEADER];
     uint32_t next_at = IPV6_NEXT_HEADER;
+    unsigned walked = 0;
 
     f->header_bytes = offset;
     f->next_header = next;
     f->next_header_at = (uint16_t)next_at;
     while (offset < f->view.transport_offset) {
-        if (next == IPPROTO_FRAGMENT)
+        if (next == IPPROTO_FRAGMENT || ++walked == PACKET_MAX_EXTENSIONS)
             return false;
         bool repeated = next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING;
         uint32_t length = packet[offset + 1];

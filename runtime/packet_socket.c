@@ -22,7 +22,7 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* virtio 1.2 5.1.6; missing in Linux 6.1's headers */
 #endif
 #ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING
-#define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000 /* Linux 5.8 */
+#define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000 /* not in Linux 6.1's headers */
 #endif
 
 /*
@@ -84,10 +84,15 @@ int packet_socket_inject(int ifindex)
     return fd;
 }
 
-/* Ethernet frames of type IPv4 or IPv6; ARP and the like never cross the tunnel. */
+/*
+ * Ethernet frames of type IPv4 or IPv6; ARP and the like never cross the tunnel. Nor does what is
+ * sent here: kernels older than the fanout flag of open_capture()'s caller need it said twice.
+ */
 static int filter_ip(int fd)
 {
     struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, SKF_AD_OFF + SKF_AD_PKTTYPE),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 4, 0),
         BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 1, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IPV6, 0, 1),
