@@ -64,17 +64,13 @@ const char *frame_type_name(uint8_t type);
 
 /* ---- handshake payloads ---- */
 
-enum wire_feature {
-    WIRE_FEATURE_UDP_GSO = 1, /* UDP super-packets may be sent to me */
-};
-
 struct wire_hello {
     uint16_t version;
     uint64_t session;  /* random, the same on all lanes of one start of the enclave daemon */
     uint8_t lane;      /* 0..lanes-1 */
     uint8_t lanes;     /* wanted, 1..WIRE_MAX_LANES */
     uint32_t attempt;  /* counts up with every dial of a session: a higher one replaces a lane */
-    uint32_t features; /* enum wire_feature */
+    uint32_t features; /* none defined yet: bits that are not known are ignored */
 };
 
 struct wire_config {

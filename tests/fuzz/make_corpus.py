@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the seeds of the fuzz targets: make_corpus.py [FOLDER] (default: corpus, beside this file).
+
+Seeds are named; what a fuzzer found later is named by its hash and is left alone.
+"""
+import pathlib
+import struct
+import sys
+
+SRC4, DST4 = bytes([192, 0, 2, 1]), bytes([198, 51, 100, 2])
+SRC6, DST6 = bytes.fromhex("20010db8" + "00" * 11 + "01"), bytes.fromhex("20010db80001" + "00" * 9 + "02")
+TCP, UDP, ICMP, ICMP6, ESP = 6, 17, 1, 58, 50
+HOP, ROUTING, FRAGMENT, AH, DSTOPT, NONE = 0, 43, 44, 51, 60, 59
+HOST = "<" if sys.byteorder == "little" else ">"
+
+
+def tcp(payload, options=b"", flags=0x18):
+    header = struct.pack("!HHIIBBHHH", 40000, 443, 1000, 2000, (20 + len(options)) // 4 << 4, flags, 65535, 0, 0)
+    return header + options + payload
+
+
+def udp(payload, length=None):
+    return struct.pack("!HHHH", 40000, 53, 8 + len(payload) if length is None else length, 0x1234) + payload
+
+
+def icmp(payload, kind=8):
+    return struct.pack("!BBHI", kind, 0, 0, 1) + payload
+
+
+def ipv4(protocol, body, options=b"", fragment=0, tos=0, total=None):
+    header = 20 + len(options)
+    total = header + len(body) if total is None else total
+    return struct.pack("!BBHHHBBH", 0x40 | header // 4, tos, total, 7, fragment, 64, protocol, 0) + SRC4 + DST4 \
+        + options + body
+
+
+def ipv6(protocol, body, chain=(), tos=0, payload=None):
+    """chain: (type, bytes behind the next-header byte)..."""
+    kinds = [kind for kind, _ in chain] + [protocol]
+    extensions = b"".join(bytes([after]) + rest for (_, rest), after in zip(chain, kinds[1:]))
+    length = len(extensions) + len(body) if payload is None else payload
+    return struct.pack("!IHBB", 6 << 28 | tos << 20, length, kinds[0], 64) + SRC6 + DST6 + extensions + body
+
+
+PAD = bytes([0, 1, 4, 0, 0, 0, 0])
+NO_ROUTE = bytes([0, 0, 0, 0, 0, 0, 0])
+TIMESTAMPS = bytes([1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2])
+DATA = bytes(range(256))
+
+PACKETS = {
+    "tcp4": ipv4(TCP, tcp(DATA[:40], TIMESTAMPS)),
+    "tcp4-ack": ipv4(TCP, tcp(b"", TIMESTAMPS)),
+    "tcp4-cwr": ipv4(TCP, tcp(DATA, flags=0x99), tos=1),
+    "tcp4-options": ipv4(TCP, tcp(DATA), options=bytes([0x94, 4, 0, 0, 7, 7, 4, 0, 0, 0, 0, 0])),
+    "tcp4-doff": ipv4(TCP, struct.pack("!HHIIBBHHH", 1, 2, 3, 4, 0x40, 2, 5, 0, 0)),
+    "tcp6": ipv6(TCP, tcp(DATA)),
+    "tcp6-chain": ipv6(TCP, tcp(DATA), [(HOP, PAD), (DSTOPT, PAD), (ROUTING, NO_ROUTE), (AH, bytes([4]) + bytes(22)),
+                                        (DSTOPT, PAD)]),
+    "udp4": ipv4(UDP, udp(DATA[:60])),
+    "udp4-zero-sum": ipv4(UDP, udp(DATA[:9])[:6] + b"\0\0" + DATA[:9]),
+    "udp4-lie": ipv4(UDP, udp(DATA[:9], 200)),
+    "udp4-padded": ipv4(UDP, udp(DATA[:9], 12)),
+    "udp4-first": ipv4(UDP, udp(DATA[:24], 1000), fragment=0x2000),
+    "udp4-middle": ipv4(UDP, DATA[:32], fragment=0x2000 | 4),
+    "udp4-beyond": ipv4(UDP, DATA[:32], fragment=0x1fff),
+    "udp6": ipv6(UDP, udp(DATA)),
+    "udp6-first": ipv6(UDP, udp(DATA[:24], 1000), [(FRAGMENT, bytes([0, 0, 1, 0, 0, 0, 9]))]),
+    "udp6-last": ipv6(UDP, DATA[:30], [(HOP, PAD), (FRAGMENT, bytes([0, 4, 0xd0, 0, 0, 0, 9]))]),
+    "udp6-atomic": ipv6(UDP, udp(DATA[:24]), [(FRAGMENT, bytes(7))]),
+    "icmp4": ipv4(ICMP, icmp(DATA[:56])),
+    "icmp6": ipv6(ICMP6, icmp(DATA[:56], 128)),
+    "esp4": ipv4(ESP, DATA[:24]),
+    "none6": ipv6(NONE, b""),
+    "jumbo6": ipv6(TCP, tcp(b""), [(HOP, bytes([0, 0xc2, 4, 0, 1, 0, 0]))], payload=0),
+    "route6": ipv6(TCP, tcp(b""), [(ROUTING, bytes([0, 0, 1, 0, 0, 0, 0]))]),
+    "total0": ipv4(TCP, tcp(DATA[:8]), total=0),
+}
+
+
+def frame(kind, payload, flags=0, gso=0, length=None):
+    return struct.pack("<IBBH16x", len(payload) if length is None else length, kind, flags, gso) + payload
+
+
+HELLO = struct.pack("<IHBBQII8x", 0x59575743, 1, 0, 4, 0x1122334455667788, 1, 1)
+V4 = bytes([100, 127, 0, 2, 100, 127, 0, 1])
+V6 = bytes.fromhex("fd000001" + "00" * 11 + "02" + "fd000001" + "00" * 11 + "01")
+
+
+def config(families=3, dns=(), lanes=4, mtu=1500):
+    resolvers = b"".join(struct.pack("<B3x16s", 4 if len(a) == 4 else 6, a) for a in dns)
+    return struct.pack("<BBHI", lanes, families, mtu, 1) + (V4 if families & 1 else bytes(8)) \
+        + (V6 if families & 2 else bytes(32)) + struct.pack("<B7x", len(dns)) + resolvers.ljust(80, b"\0")
+
+
+def frames():
+    for name, packet in PACKETS.items():
+        yield name, frame(1, packet)
+    yield "partial", frame(1, PACKETS["tcp4"], 1) + frame(1, PACKETS["udp6"], 1)
+    yield "super", b"".join(frame(1, PACKETS[n], 1, 100) for n in ("tcp4-cwr", "tcp6", "udp6", "tcp6-chain"))
+    yield "session", frame(2, HELLO) + frame(5, DATA[:8]) + frame(1, PACKETS["udp4"]) + frame(6, DATA[:8])
+    yield "parent", frame(3, config()) + frame(1, PACKETS["icmp4"])
+    yield "cut", frame(1, PACKETS["tcp4"])[:50]
+    yield "oversized", frame(1, b"", length=65536)
+    yield "control-oversized", frame(5, b"", length=513)
+    yield "reserved", frame(1, PACKETS["udp4"])[:8] + b"\1" + bytes(60)
+    yield "offload-on-control", frame(5, DATA[:8], 1)
+
+
+def handshake():
+    yield "hello", b"\0" + HELLO
+    yield "hello-version", b"\0" + HELLO[:4] + b"\2\0" + HELLO[6:]
+    yield "hello-lane", b"\0" + HELLO[:6] + b"\4\4" + HELLO[8:]
+    yield "hello-short", b"\0" + HELLO[:6]
+    yield "config-both", b"\1" + config(dns=(bytes([9, 9, 9, 9]), SRC6))
+    yield "config-ipv4", b"\1" + config(1, (bytes([9, 9, 9, 9]), ) * 4)
+    yield "config-ipv6", b"\1" + config(2)
+    yield "config-mtu", b"\1" + config(mtu=1279)
+    yield "reject", b"\2\5" + bytes(7)
+    yield "ping", b"\3" + DATA[:8]
+
+
+def segment():
+    for name, packet in PACKETS.items():
+        yield name, struct.pack("<HBH", 100, 1, 68 if packet[0] >> 4 == 4 else 1280) + packet
+    large = DATA * 6
+    for name, packet in (("udp4", ipv4(UDP, udp(large))), ("udp6", ipv6(UDP, udp(large))),
+                         ("icmp6", ipv6(ICMP6, icmp(large, 128), [(HOP, PAD)])),
+                         ("extensions8", ipv6(UDP, udp(large), [(DSTOPT, PAD)] * 8))):
+        yield f"{name}-large", struct.pack("<HBH", 0, 0, 1280) + packet
+
+
+def vnet():
+    def header(gso_type, gso, start, offset, flags=1):
+        return struct.pack(HOST + "BBHHHH", flags, gso_type, 0, gso, start, offset)
+    yield "none", header(0, 0, 0, 0, 0) + PACKETS["icmp4"]
+    yield "valid", header(0, 0, 0, 0, 2) + PACKETS["udp4"]
+    yield "tcp4", header(0, 0, 34, 16) + PACKETS["tcp4"]
+    yield "udp6", header(0, 0, 54, 6) + PACKETS["udp6"]
+    yield "udp4-padded", header(0, 0, 34, 6) + PACKETS["udp4-padded"]
+    yield "tcpv4", header(1, 100, 34, 16) + PACKETS["tcp4-cwr"]
+    yield "tcpv4-ecn", header(0x81, 100, 34, 16) + PACKETS["tcp4-cwr"]
+    yield "tcpv6", header(4, 100, 54, 16) + PACKETS["tcp6"]
+    yield "tcpv6-chain", header(4, 100, 54 + 56, 16) + PACKETS["tcp6-chain"]
+    yield "udp-l4", header(5, 100, 54, 6) + PACKETS["udp6"]
+    yield "wrong-start", header(5, 100, 34, 6) + PACKETS["udp6"]
+    yield "tunnel", header(1, 100, 84, 16) + PACKETS["tcp4-cwr"]
+    yield "fragment", header(0, 0, 34, 6) + PACKETS["udp4-first"]
+
+
+def main():
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus")
+    for target in (frames, handshake, segment, vnet):
+        folder = root / target.__name__
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in target():
+            (folder / name).write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()
