@@ -16,7 +16,7 @@
 const struct rules_set capture_rules = {
     .name = "enclave capture",
     .nft = rule_enclave_nft,
-    .nft_table = "inet causeway",
+    .nft_table = "inet causeway_enclave",
     .ipv4 = rule_enclave_ipv4_rules,
     .ipv6 = rule_enclave_ipv6_rules,
     .hooks = rule_enclave_hooks,

@@ -216,7 +216,8 @@ static const struct option_spec table[] = {
     {"allow", "NETWORK",
      "open a private network to enclaves; may be repeated.\n"
      "Link-local addresses (the metadata service) need an\n"
-     "--allow that names exactly them",
+     "--allow that lies among them; the pool itself lets\n"
+     "enclaves reach each other",
      OPTION_IS_CALL(set_allow)},
     {"dns", "ADDRESS", "a resolver to tell enclaves about; may be repeated",
      OPTION_IS_CALL(set_dns)},

@@ -67,12 +67,17 @@ static void set_policy(struct rules_values *values, const struct parent_config *
     set_prefixes(values, "private4", "private6", &policy_private);
 }
 
-/* Enclaves reach each other when an --allow lies within the pool or covers it. */
+static bool same_prefix(const struct ip_prefix *a, const struct ip_prefix *b)
+{
+    return prefix_covers(a, b) && prefix_covers(b, a);
+}
+
+/* Enclaves reach each other when --allow names a pool. Neither a larger network nor a part of the pool means that. */
 static bool peers_allowed(const struct parent_config *config)
 {
     for (size_t i = 0; i < config->allow.count; i++)
-        if (prefix_covers(&config->pool4, &config->allow.entries[i]) ||
-            prefix_covers(&config->pool6, &config->allow.entries[i]))
+        if (same_prefix(&config->pool4, &config->allow.entries[i]) ||
+            same_prefix(&config->pool6, &config->allow.entries[i]))
             return true;
     return false;
 }

@@ -71,6 +71,8 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
     uint64_t now_ms = clock_ms();
     va_list arguments;
 
+    if (level > highest_level)
+        return;
     if (limit->window_start_ms == 0 || now_ms - limit->window_start_ms >= LOG_LIMIT_WINDOW_MS) {
         if (limit->held_back > 0)
             fprintf(stderr, "%s: %s: %u similar messages held back\n", program_name,

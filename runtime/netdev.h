@@ -106,8 +106,9 @@ int netdev_each_link(struct netdev *nd, const char *alias_prefix,
                      bool (*visit)(const struct link_info *link, void *context), void *context);
 
 /*
- * Calls visit for every unicast route of the main table, connected networks included, with the name of its device ("" if it has none).
- * Stops early when visit returns false; the socket may then hold unread answers: close it. A kernel without the family has no routes.
+ * Calls visit for every unicast route of the main table, connected networks included, with the name
+ * of its device ("" if it has none). Stops early when visit returns false; the socket may then hold
+ * unread answers: close it. A kernel without the family has no routes.
  */
 int netdev_each_prefix(struct netdev *nd, int version,
                        bool (*visit)(const struct ip_prefix *prefix, const char *device,

@@ -25,13 +25,12 @@ static const char *const described[] = {
     "tx-tcp-ecn-segmentation",
 };
 
+/* Checksums: of SCTP and FCoE, which are CRCs. VLAN: a tag that travels beside the packet would be
+ * lost. */
 static const char *const limited[] = {
-    "tx-*-segmentation", /* whatever is not in described[] */
-    "tx-gso-partial",         "tx-gso-list",
-    "tx-checksum-sctp",                            /* CRC32c, not the Internet checksum */
-    "tx-checksum-fcoe-crc",   "tx-vlan-hw-insert", /* a tag beside the packet would be lost */
-    "tx-vlan-stag-hw-insert", "rx-vlan-hw-parse",
-    "rx-vlan-stag-hw-parse",
+    "tx-*-segmentation",      "tx-gso-partial",       "tx-gso-list",
+    "tx-checksum-sctp",       "tx-checksum-fcoe-crc", "tx-vlan-hw-insert",
+    "tx-vlan-stag-hw-insert", "rx-vlan-hw-parse",     "rx-vlan-stag-hw-parse",
 };
 
 static bool is_limited(const char *feature, bool udp_gso)
