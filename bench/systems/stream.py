@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The transport's own limit: a bare copy over unix streams in large writes, no packets at all."""
+
+import json
+
+from harness.system import System
+
+
+class Adapter(System):
+    name = "stream"
+    title = "bare unix stream copy, {write} bytes a write"
+    copies = True
+    parameters = {"write": "65536"}
+
+    def missing(self):
+        return self.need_binary("bench/streamcopy")
+
+    def up(self, world):
+        pass
+
+    def copy(self, world, streams, seconds):
+        out = json.loads(world.run([self.binary("bench/streamcopy"), "--seconds", str(seconds),
+                                    "--streams", str(streams), "--write",
+                                    self.parameter["write"]], "parent", timeout=seconds + 20))
+        return {"value": out["bytes"] * 8 / out["seconds"] / 1e9, "bytes": out["bytes"],
+                "daemon_cpu_s": {"writer": out["writer_cpu_s"], "reader": out["reader_cpu_s"]}}
