@@ -72,7 +72,8 @@ static bool same_prefix(const struct ip_prefix *a, const struct ip_prefix *b)
     return prefix_covers(a, b) && prefix_covers(b, a);
 }
 
-/* Enclaves reach each other when --allow names a pool. Neither a larger network nor a part of the pool means that. */
+/* Enclaves reach each other when --allow names a pool. Neither a larger network nor a part of the
+ * pool means that. */
 static bool peers_allowed(const struct parent_config *config)
 {
     for (size_t i = 0; i < config->allow.count; i++)

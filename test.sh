@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds causeway and runs its tests. The last line counts them all: "N passed, N failed, N skipped".
+#
+#   --quick          one build, unit tests, fuzz corpora and one form of the tunnel
+#   --only PATTERN   only tests whose name contains PATTERN (pytest -k syntax for namespace tests)
+#   --no-install     do not install missing packages
+#   --bench          also run the quick benchmark; it asserts nothing
+set -uo pipefail
+cd "$(dirname "$(readlink -f "$0")")" || exit 1
+
+quick='' only='' install=yes bench=''
+while [[ $# -gt 0 ]]; do
+    case $1 in
+    --quick) quick=yes ;;
+    --only) only=${2:?--only needs a pattern} && shift ;;
+    --no-install) install='' ;;
+    --bench) bench=yes ;;
+    --help) sed -n '3,/^set/{s/^# \{0,1\}//;/^set/d;p}' "$0" && exit 0 ;;
+    *) echo "test.sh: unknown option '$1' (see --help)" >&2 && exit 2 ;;
+    esac
+    shift
+done
+
+[[ $EUID -eq 0 ]] || { echo "test.sh: namespaces and firewall rules need root: sudo ./test.sh" >&2; exit 1; }
+if [[ $install ]]; then
+    tests/install-packages.sh test || { echo "test.sh: packages could not be installed" >&2; exit 1; }
+fi
+
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+broken=0
+
+section() {
+    printf '\n==== %s\n' "$*"
+}
+
+# build DIRECTORY [MESON-ARGUMENTS]: warnings are errors.
+build() {
+    local directory=$1
+    shift
+    if [[ ! -f $directory/build.ninja ]]; then
+        meson setup "$directory" --werror "$@" >"$results/setup.log" 2>&1 ||
+            { tail -20 "$results/setup.log"; broken=1; return 1; }
+    fi
+    ninja -C "$directory" >"$results/ninja.log" 2>&1 ||
+        { grep -A12 -E 'error|FAILED' "$results/ninja.log" | head -60; broken=1; return 1; }
+}
+
+# unit DIRECTORY: unit tests, fuzz corpora and lint of one build.
+unit() {
+    local directory=$1 names=()
+    if [[ $only ]]; then
+        mapfile -t names < <(meson test -C "$directory" --list 2>/dev/null | sed 's/.* \/ //' | grep -- "$only")
+        [[ ${#names[@]} -gt 0 ]] || return 0
+    fi
+    meson test -C "$directory" --print-errorlogs --no-rebuild ${names[@]+"${names[@]}"} || true
+    cp "$directory"/meson-logs/testlog.junit.xml "$results/$(basename "$directory").xml"
+}
+
+# netns NAME BUILD-DIRECTORY [PYTEST-ARGUMENTS]
+netns() {
+    local name=$1 directory=$2 status=0
+    shift 2
+    CAUSEWAY_BUILD=$directory /usr/bin/python3 -m pytest -q -rs -p no:cacheprovider \
+        --junitxml="$results/$name.xml" ${only:+-k "$only"} "$@" tests/netns || status=$?
+    # 5: the pattern matches no test here.
+    [[ $status -le 1 || $status -eq 5 ]] || broken=1
+}
+
+section "gcc: build, unit tests, fuzz corpora, lint"
+build build && unit build
+
+if [[ ! $quick ]]; then
+    section "clang with AddressSanitizer and UndefinedBehaviorSanitizer: build, unit tests, fuzz corpora"
+    # The sandbox would forbid what the sanitizers' run time needs; the sandbox's own test runs above.
+    CC=clang build build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined \
+        -Db_lundef=false && unit build-asan
+    section "namespace tests, sanitizer build, a part of them"
+    CAUSEWAY_TEST_ARGUMENTS=--no-sandbox UBSAN_OPTIONS=halt_on_error=1 \
+        netns netns-asan build-asan --forms nfqueue-4,packet-1 \
+        tests/netns/test_clients.py tests/netns/test_datagrams.py tests/netns/test_hostile.py
+fi
+
+section "namespace tests"
+netns netns build ${quick:+--forms nfqueue-4}
+
+if [[ $bench ]]; then
+    section "benchmark (quick; asserts nothing)"
+    bench/run --quick --build build
+fi
+
+section "result"
+tests/summary.py "$broken" "$results"/*.xml

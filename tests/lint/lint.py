@@ -1,0 +1,120 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of this tree that no compiler knows.
+
+lint.py CHECK      one of: layers, licence, format, shell, places
+Exit status 77: the tool that the check needs is not installed.
+"""
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What the files of a folder may include of ours. Generated headers carry no folder.
+LAYERS = {
+    "packet": {"packet"},
+    "runtime": {"packet", "runtime"},
+    "enclave": {"packet", "runtime", "enclave"},
+    "parent": {"packet", "runtime", "parent"},
+}
+GENERATED = {"rule_templates.h"}
+# packet/ is pure: bytes to values.
+IMPURE = re.compile(r"\b(malloc|calloc|realloc|free|printf|fprintf|open|close|read|write|send|recv|"
+                    r"socket|ioctl|time|clock_gettime|getenv|exit|abort)\s*\(")
+SKIPPED_FOLDERS = {".git", "corpus"}
+
+
+def files(*suffixes):
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=False,
+                            capture_output=True, text=True).stdout.split()
+    names = listed or [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file()]
+    for name in names:
+        path = ROOT / name
+        if path.is_file() and not SKIPPED_FOLDERS & set(Path(name).parts) and \
+                not name.startswith("build") and (not suffixes or path.suffix in suffixes):
+            yield path
+
+
+def lines(path):
+    return enumerate(path.read_text(errors="replace").splitlines(), 1)
+
+
+def layers():
+    """Includes are written with their folder and follow the layers."""
+    for path in files(".c", ".h"):
+        folder = path.relative_to(ROOT).parts[0]
+        for number, line in lines(path):
+            found = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+            if found and folder in LAYERS and found.group(1) not in GENERATED:
+                target = found.group(1).split("/")[0]
+                if "/" not in found.group(1) or target not in LAYERS[folder]:
+                    yield path, number, f"{folder}/ may not include {found.group(1)}"
+            if folder == "packet" and path.suffix == ".c" and IMPURE.search(line):
+                yield path, number, "packet/ is pure: " + line.strip()
+
+
+def licence():
+    """Every source file names its licence in its first two lines."""
+    for path in files(".c", ".h", ".py", ".sh", ".build"):
+        head = "\n".join(path.read_text(errors="replace").splitlines()[:2])
+        if "SPDX-License-Identifier: Apache-2.0" not in head:
+            yield path, 1, "no SPDX line"
+
+
+def formatted():
+    """C files are as clang-format leaves them."""
+    if not shutil.which("clang-format"):
+        print("clang-format is not installed")
+        sys.exit(77)
+    for path in files(".c", ".h"):
+        result = subprocess.run(["clang-format", "--dry-run", "-Werror", str(path)], check=False,
+                                capture_output=True, text=True)
+        if result.returncode:
+            first = result.stderr.splitlines()[0] if result.stderr else "not formatted"
+            yield path, 0, first
+
+
+def shell():
+    """Shell scripts pass shellcheck."""
+    if not shutil.which("shellcheck"):
+        print("shellcheck is not installed")
+        sys.exit(77)
+    scripts = [path for path in files() if path.suffix == ".sh" or
+               path.read_bytes()[:11] == b"#!/bin/bash" or path.read_bytes()[:9] == b"#!/bin/sh"]
+    for path in scripts:
+        result = subprocess.run(["shellcheck", "-S", "warning", "-f", "gcc", str(path)], check=False,
+                                capture_output=True, text=True)
+        for line in result.stdout.splitlines():
+            yield path, 0, line
+
+
+def places():
+    """Nothing depends on where one developer keeps things."""
+    pattern = re.compile(r"(^|[\s\"'=(:])/(wo" r"rk|home)/|\.\./sha" r"red")
+    for path in files():
+        if path == Path(__file__).resolve() or b"\0" in path.read_bytes()[:4096]:
+            continue
+        for number, line in lines(path):
+            if pattern.search(line):
+                yield path, number, line.strip()
+
+
+CHECKS = {"layers": layers, "licence": licence, "format": formatted, "shell": shell, "places": places}
+
+
+def main():
+    check = CHECKS.get(sys.argv[1] if len(sys.argv) == 2 else "")
+    if check is None:
+        sys.exit(__doc__)
+    failures = 0
+    for path, number, what in check():
+        print(f"{path.relative_to(ROOT)}:{number}: {what}")
+        failures += 1
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
