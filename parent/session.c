@@ -94,20 +94,28 @@ static uint32_t dynamic_slot(const struct server *server, uint32_t cid)
     return 0;
 }
 
+static struct enclave *free_enclave(struct server *server)
+{
+    for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
+        if (!server->enclaves[i].used)
+            return &server->enclaves[i];
+    return NULL;
+}
+
+/* The peer's record, made if it is the first time that it comes. NULL: no address or record left.
+ */
 static struct enclave *get_enclave(struct server *server, const struct pending *pending)
 {
     struct enclave *enclave = find_enclave(server, pending->peer);
 
-    for (unsigned i = 0; enclave == NULL && i < PARENT_ENCLAVES_MAX; i++) {
-        if (server->enclaves[i].used)
-            continue;
-        uint32_t slot =
-            pending->entry->slot ? pending->entry->slot : dynamic_slot(server, pending->cid);
-        if (slot == 0)
-            return NULL;
-        enclave = &server->enclaves[i];
-        enclave_init(enclave, &server->context, pending->peer, slot);
-    }
+    if (enclave != NULL)
+        return enclave;
+    uint32_t slot =
+        pending->entry->slot ? pending->entry->slot : dynamic_slot(server, pending->cid);
+    enclave = free_enclave(server);
+    if (enclave == NULL || slot == 0)
+        return NULL;
+    enclave_init(enclave, &server->context, pending->peer, slot);
     return enclave;
 }
 

@@ -56,7 +56,7 @@ bool netdev_monitor_drain(int fd)
     bool changed = false;
 
     for (;;) {
-        struct sockaddr_nl sender;
+        struct sockaddr_nl sender = {0};
         socklen_t sender_bytes = sizeof(sender);
         ssize_t bytes =
             recvfrom(fd, buffer, sizeof(buffer), 0, (struct sockaddr *)&sender, &sender_bytes);

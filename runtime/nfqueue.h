@@ -29,7 +29,8 @@ struct nfqueue_packet {
 
 /*
  * Opens and configures the queue: whole packets, GSO if wanted, at most max_packets waiting.
- * Needs CAP_NET_ADMIN. Socket or negative errno (-EBUSY: another process has this queue).
+ * Needs CAP_NET_ADMIN. Socket or negative errno (-EPERM also when another socket has this queue:
+ * linux net/netfilter/nfnetlink_queue.c, nfqnl_recv_config()).
  */
 int nfqueue_open(uint16_t queue, bool gso, uint32_t max_packets);
 

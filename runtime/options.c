@@ -117,7 +117,7 @@ enum options_result options_parse(const struct option_spec *table, const char *p
             snprintf(error, error_size, "--%s needs a value: %s", row->name, row->argument);
             return OPTIONS_INVALID;
         }
-        if (!set_value(row, context, value, error, error_size))
+        if (!set_value(row, context, value ? value : "", error, error_size))
             return OPTIONS_INVALID;
     }
     return OPTIONS_OK;

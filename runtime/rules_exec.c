@@ -190,7 +190,7 @@ static int wait_status(pid_t child)
 bool rules_run(const char *const arguments[], const char *input, struct run_result *result)
 {
     char path[512];
-    pid_t child;
+    pid_t child = -1;
     int error;
     int fds[3] = {make_input(input), memfd_create("output", MFD_CLOEXEC),
                   memfd_create("errors", MFD_CLOEXEC)};
