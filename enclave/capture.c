@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include "rule_templates.h"
+#include "runtime/clock.h"
 #include "runtime/nfqueue.h"
 #include "runtime/packet_socket.h"
 #include "runtime/tc_mark.h"
 
-#define FANOUT_GROUP 0x6377 /* any number that is this daemon's own in its network namespace */
+#define QUEUE_PATIENCE_MS 5000
+#define QUEUE_RETRY_MS    20
 
 const struct rules_set capture_rules = {
     .name = "enclave capture",
@@ -74,6 +76,22 @@ static bool attach_tc_mark(const struct enclave_config *config, const struct dev
     return error >= 0;
 }
 
+/*
+ * A queue of a predecessor that was killed stays bound for some milliseconds more: the kernel
+ * releases a ring's sockets after the process has ended.
+ */
+static int open_queue(const struct enclave_config *config, uint16_t queue, bool gso)
+{
+    uint64_t deadline_ms = clock_ms() + QUEUE_PATIENCE_MS;
+    int fd = nfqueue_open(queue, gso, config->queue_length);
+
+    while ((fd == -EBUSY || fd == -EPERM) && clock_ms() < deadline_ms) {
+        usleep(QUEUE_RETRY_MS * 1000);
+        fd = nfqueue_open(queue, gso, config->queue_length);
+    }
+    return fd;
+}
+
 static int open_nfqueue(struct capture *capture, const struct enclave_config *config,
                         const struct device *device, char *error, size_t error_size)
 {
@@ -82,7 +100,7 @@ static int open_nfqueue(struct capture *capture, const struct enclave_config *co
     for (unsigned i = 0; i < config->lanes; i++) {
         uint16_t queue = (uint16_t)(config->queue_base + i);
         int result = add_source(capture, LANE_SOURCE_NFQUEUE,
-                                nfqueue_open(queue, capture->tagged, config->queue_length), queue);
+                                open_queue(config, queue, capture->tagged), queue);
         if (result < 0) {
             snprintf(error, error_size, "cannot open NFQUEUE %u: %s", queue,
                      result == -EBUSY || result == -EPERM
@@ -109,17 +127,17 @@ static int open_nfqueue(struct capture *capture, const struct enclave_config *co
 static int open_packet(struct capture *capture, const struct enclave_config *config,
                        const struct device *device, char *error, size_t error_size)
 {
+    int result = packet_socket_free_group(device->peer_index);
+    uint16_t group = (uint16_t)result;
+
     capture->used = CAPTURE_PACKET;
-    for (unsigned i = 0; i < config->lanes; i++) {
-        int result =
-            add_source(capture, LANE_SOURCE_PACKET,
-                       packet_socket_capture(device->peer_index, config->lanes, FANOUT_GROUP), 0);
-        if (result < 0) {
-            snprintf(error, error_size, "cannot capture with AF_PACKET: %s", strerror(-result));
-            return -1;
-        }
-    }
-    return 0;
+    for (unsigned i = 0; result >= 0 && i < config->lanes; i++)
+        result = add_source(capture, LANE_SOURCE_PACKET,
+                            packet_socket_capture(device->peer_index, config->lanes, group), 0);
+    if (result >= 0)
+        return 0;
+    snprintf(error, error_size, "cannot capture with AF_PACKET: %s", strerror(-result));
+    return -1;
 }
 
 int capture_open(struct capture *capture, const struct enclave_config *config,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "enclave/device.h"
 
+#include <errno.h>
 #include <stddef.h>
 
 #include "runtime/log.h"
@@ -51,7 +52,22 @@ int device_set_mtu(struct device *device, uint32_t mtu)
     return error < 0 ? error : netdev_set_mtu(&device->netdev, device->index, mtu);
 }
 
-static int apply_family(struct device *device, const struct ip_addr *address,
+/* What an earlier configuration gave must not stay: programs would try it, and wait. */
+static int drop_family(struct device *device, int version)
+{
+    struct route_spec route = {
+        .destination = {.addr = {.version = (uint8_t)version}},
+        .ifindex = device->index,
+    };
+    int error = netdev_address_none(&device->netdev, device->index, version);
+
+    /* IPv4's default route went with its source address. */
+    if (error == 0 && version == 6)
+        error = netdev_route_delete(&device->netdev, &route);
+    return error == -EOPNOTSUPP || error == -EAFNOSUPPORT ? 0 : error;
+}
+
+static int apply_family(struct device *device, int version, const struct ip_addr *address,
                         const struct ip_addr *gateway, const struct mac *gateway_mac)
 {
     struct ip_prefix own = {*address, (uint8_t)addr_bits(address)};
@@ -63,7 +79,7 @@ static int apply_family(struct device *device, const struct ip_addr *address,
     };
 
     if (address->version == 0)
-        return 0;
+        return drop_family(device, version);
     int error = netdev_address_only(&device->netdev, device->index, &own);
     if (error == 0)
         error = netdev_neighbour(&device->netdev, device->index, gateway, gateway_mac);
@@ -76,9 +92,9 @@ int device_apply(struct device *device, const struct wire_config *config,
     int error = device_set_mtu(device, config->mtu);
 
     if (error == 0)
-        error = apply_family(device, &config->address4, &config->gateway4, gateway_mac);
+        error = apply_family(device, 4, &config->address4, &config->gateway4, gateway_mac);
     if (error == 0)
-        error = apply_family(device, &config->address6, &config->gateway6, gateway_mac);
+        error = apply_family(device, 6, &config->address6, &config->gateway6, gateway_mac);
     return error;
 }
 

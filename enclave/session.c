@@ -87,6 +87,7 @@ static void send_hello(struct dial *dial)
         .lane = (uint8_t)dial->number,
         .lanes = (uint8_t)session->config->lanes,
         .attempt = ++session->attempt,
+        .mtu = (uint16_t)session->config->mtu_max,
     };
     size_t length = wire_put_hello(frame, &hello);
 

@@ -23,7 +23,8 @@
 #define HELLO_SESSION  8
 #define HELLO_ATTEMPT  16
 #define HELLO_FEATURES 20
-#define HELLO_RESERVED 24
+#define HELLO_MTU      24
+#define HELLO_RESERVED 26
 #define HELLO_BYTES    32
 
 /* CONFIG */
@@ -158,6 +159,7 @@ size_t wire_put_hello(uint8_t *out, const struct wire_hello *hello)
     store_le64(p + HELLO_SESSION, hello->session);
     store_le32(p + HELLO_ATTEMPT, hello->attempt);
     store_le32(p + HELLO_FEATURES, hello->features);
+    store_le16(p + HELLO_MTU, hello->mtu);
     return bytes;
 }
 
@@ -180,6 +182,9 @@ enum wire_error wire_get_hello(const uint8_t *payload, size_t length, struct wir
     out->session = load_le64(payload + HELLO_SESSION);
     out->attempt = load_le32(payload + HELLO_ATTEMPT);
     out->features = load_le32(payload + HELLO_FEATURES);
+    out->mtu = load_le16(payload + HELLO_MTU);
+    if (out->mtu != 0 && out->mtu < MTU_MIN)
+        return WIRE_RANGE;
     if (out->lanes < 1 || out->lanes > WIRE_MAX_LANES || out->lane >= out->lanes)
         return WIRE_RANGE;
     if (!all_zero(payload + HELLO_RESERVED, HELLO_BYTES - HELLO_RESERVED))

@@ -71,6 +71,7 @@ struct wire_hello {
     uint8_t lanes;     /* wanted, 1..WIRE_MAX_LANES */
     uint32_t attempt;  /* counts up with every dial of a session: a higher one replaces a lane */
     uint32_t features; /* none defined yet: bits that are not known are ignored */
+    uint16_t mtu;      /* the largest that the enclave takes, from 1280; 0: any */
 };
 
 struct wire_config {

@@ -283,14 +283,18 @@ static uint32_t slot_of_address(const struct parent_config *config, const struct
     return 0;
 }
 
-/* The slot that an enclave would like: a CID is its own, so that CID 16 is 100.127.0.16. */
-static uint32_t preferred_slot(const struct parent_config *config,
-                               const struct enclave_entry *entry)
+/* A CID is its own slot, so that CID 16 is 100.127.0.16; 0 where that cannot be. */
+static uint32_t own_slot(const struct parent_config *config, const struct enclave_entry *entry)
 {
-    if (entry->link.kind == LINK_VSOCK && entry->link.cid >= SLOT_FIRST &&
-        entry->link.cid < parent_config_slot_end(config) &&
-        !parent_config_slot_taken(config, entry->link.cid))
-        return entry->link.cid;
+    return entry->link.kind == LINK_VSOCK && entry->link.cid >= SLOT_FIRST &&
+                   entry->link.cid < parent_config_slot_end(config) &&
+                   !parent_config_slot_taken(config, entry->link.cid)
+               ? entry->link.cid
+               : 0;
+}
+
+static uint32_t first_free_slot(const struct parent_config *config)
+{
     for (uint32_t slot = SLOT_FIRST; slot < parent_config_slot_end(config); slot++)
         if (!parent_config_slot_taken(config, slot))
             return slot;
@@ -316,17 +320,18 @@ static bool assign_slots(struct parent_config *config, char *error, size_t error
         }
         entry->slot = slot;
     }
-    /* CIDs before sockets: a socket must not take the slot that a CID names. */
-    for (int kind = LINK_VSOCK; kind <= LINK_UNIX; kind++) {
-        for (unsigned i = 0; i < config->enclave_count; i++) {
-            struct enclave_entry *entry = &config->enclaves[i];
-            if ((int)entry->link.kind != kind || entry->slot != 0 || is_any(entry))
-                continue;
-            entry->slot = preferred_slot(config, entry);
-            if (entry->slot == 0) {
-                snprintf(error, error_size, "--pool has fewer addresses than there are enclaves");
-                return false;
-            }
+    /* First the slots that CIDs name: nobody else may take them. */
+    for (unsigned i = 0; i < config->enclave_count; i++)
+        if (config->enclaves[i].slot == 0)
+            config->enclaves[i].slot = own_slot(config, &config->enclaves[i]);
+    for (unsigned i = 0; i < config->enclave_count; i++) {
+        struct enclave_entry *entry = &config->enclaves[i];
+        if (entry->slot != 0 || is_any(entry))
+            continue;
+        entry->slot = first_free_slot(config);
+        if (entry->slot == 0) {
+            snprintf(error, error_size, "--pool has fewer addresses than there are enclaves");
+            return false;
         }
     }
     return true;
@@ -361,6 +366,14 @@ static bool check_publish(const struct parent_config *config, char *error, size_
             snprintf(error, error_size,
                      "--publish: an enclave of any CID has no fixed address; "
                      "configure it by its own CID");
+            return false;
+        }
+        if ((publish->listen.version == 4 && config->pool4.addr.version == 0) ||
+            (publish->listen.version == 6 && config->pool6.addr.version == 0)) {
+            snprintf(error, error_size,
+                     "--publish: enclaves have no IPv%d: port %u of an IPv%d "
+                     "address cannot be theirs",
+                     publish->listen.version, publish->first, publish->listen.version);
             return false;
         }
         for (unsigned j = 0; j < i; j++) {

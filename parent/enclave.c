@@ -9,8 +9,6 @@
 #include "runtime/log.h"
 #include "runtime/packet_socket.h"
 
-#define FANOUT_GROUP_BASE 0x4000
-
 /* Locally administered: "cw", which end, the slot. */
 static struct mac slot_mac(uint8_t end, uint32_t slot)
 {
@@ -37,6 +35,7 @@ void enclave_init(struct enclave *enclave, const struct enclave_context *context
         .device_mac = slot_mac(MAC_KERNEL_END, slot),
         .peer_mac = slot_mac(MAC_DAEMON_END, slot),
         .capture_mtu = PACKET_MAX_BYTES,
+        .mtu_max = PACKET_MAX_BYTES,
     };
     snprintf(enclave->peer, sizeof enclave->peer, "%s", peer);
     snprintf(enclave->device, sizeof enclave->device, ENCLAVE_DEVICE_PREFIX "%u", slot);
@@ -48,6 +47,12 @@ void enclave_init(struct enclave *enclave, const struct enclave_context *context
 }
 
 /* ---- device ---- */
+
+/* Both sides' devices have the same MTU, or a packet would be too long for one of them. */
+static uint32_t enclave_mtu(const struct enclave *enclave, const struct enclave_context *context)
+{
+    return context->mtu < enclave->mtu_max ? context->mtu : enclave->mtu_max;
+}
 
 static int set_up_family(struct enclave *enclave, const struct enclave_context *context,
                          const struct ip_addr *address)
@@ -76,7 +81,7 @@ static int make_pair(struct enclave *enclave, const struct enclave_context *cont
         .peer = enclave->peer_device,
         .mac = enclave->device_mac,
         .peer_mac = enclave->peer_mac,
-        .mtu = context->mtu,
+        .mtu = enclave_mtu(enclave, context),
         .alias = alias,
     };
 
@@ -122,10 +127,18 @@ static int set_up_device(struct enclave *enclave, const struct enclave_context *
     return error;
 }
 
+static int set_mtu(struct enclave *enclave, const struct enclave_context *context)
+{
+    uint32_t mtu = enclave_mtu(enclave, context);
+    int error = netdev_set_mtu(context->netdev, enclave->peer_device_index, mtu);
+
+    return error < 0 ? error : netdev_set_mtu(context->netdev, enclave->device_index, mtu);
+}
+
 int enclave_device_ready(struct enclave *enclave, const struct enclave_context *context)
 {
     if (enclave->device_index > 0 && netdev_index(enclave->device) == enclave->device_index)
-        return 0;
+        return set_mtu(enclave, context);
     enclave->device_index = 0;
     int error = set_up_device(enclave, context);
     if (error < 0)
@@ -161,7 +174,7 @@ void enclave_configure(struct enclave *enclave, const struct enclave_context *co
 
     enclave->config = (struct wire_config){
         .lanes = (uint8_t)lanes,
-        .mtu = (uint16_t)context->mtu,
+        .mtu = (uint16_t)enclave_mtu(enclave, context),
         .address4 = enclave->policy.own4,
         .address6 = enclave->policy.own6,
         .dns_count = (uint8_t)config->dns_count,
@@ -179,13 +192,11 @@ void enclave_mtu_changed(struct enclave *enclave, const struct enclave_context *
 
     if (enclave->device_index == 0)
         return;
-    int error = netdev_set_mtu(context->netdev, enclave->peer_device_index, context->mtu);
-    if (error == 0)
-        error = netdev_set_mtu(context->netdev, enclave->device_index, context->mtu);
+    int error = set_mtu(enclave, context);
     if (error < 0)
-        log_error("%s: cannot set the MTU of %s to %u: %s", enclave->peer, enclave->device,
-                  context->mtu, strerror(-error));
-    enclave->config.mtu = (uint16_t)context->mtu;
+        log_error("%s: cannot set the MTU of %s: %s", enclave->peer, enclave->device,
+                  strerror(-error));
+    enclave->config.mtu = (uint16_t)enclave_mtu(enclave, context);
     if (enclave->lanes[0].running &&
         !lane_post(enclave->lanes[0].lane, frame, wire_put_config(frame, &enclave->config)))
         log_warning("%s: the new MTU could not be sent yet", enclave->peer);
@@ -210,17 +221,28 @@ static void close_sockets(struct parent_lane *lane)
     }
 }
 
+/* The first lane to run brings a fresh group, which the others join. */
+static int choose_group(struct enclave *enclave)
+{
+    for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
+        if (enclave->lanes[i].running)
+            return 0;
+    int group = packet_socket_free_group(enclave->peer_device_index);
+    if (group < 0)
+        return group;
+    enclave->fanout_group = (uint16_t)group;
+    return 0;
+}
+
 static int open_sockets(struct enclave *enclave, struct parent_lane *lane)
 {
-    uint16_t group = (uint16_t)(FANOUT_GROUP_BASE + enclave->slot);
-
     if (lane->lane == NULL && (lane->lane = lane_new()) == NULL)
         return -errno;
     lane->inject_fd = packet_socket_inject(enclave->peer_device_index);
     if (lane->inject_fd < 0)
         return lane->inject_fd;
-    lane->capture_fd =
-        packet_socket_capture(enclave->peer_device_index, enclave->config.lanes, group);
+    lane->capture_fd = packet_socket_capture(enclave->peer_device_index, enclave->config.lanes,
+                                             enclave->fanout_group);
     return lane->capture_fd < 0 ? lane->capture_fd : 0;
 }
 
@@ -242,7 +264,9 @@ int enclave_lane_start(struct enclave *enclave, const struct enclave_context *co
     lane->stream_fd = stream_fd;
     lane->inject_fd = lane->capture_fd = -1;
     lane->attempt = attempt;
-    int error = open_sockets(enclave, lane);
+    int error = choose_group(enclave);
+    if (error == 0)
+        error = open_sockets(enclave, lane);
     if (error == 0) {
         snprintf(options.name, sizeof options.name, "%s lane %u", enclave->peer, number);
         options.stream_fd = stream_fd;

@@ -39,9 +39,11 @@ struct enclave {
     char device[IFNAMSIZ], peer_device[IFNAMSIZ];
     int device_index, peer_device_index; /* 0: not made yet */
     bool inject_udp_gso;
+    uint16_t fanout_group; /* of the capture sockets */
     struct mac device_mac, peer_mac;
 
     uint64_t session;
+    uint32_t mtu_max;          /* what the enclave takes at most */
     struct wire_config config; /* as last sent */
     uint32_t capture_mtu;      /* never fragments: the parent's taps see packets as they are */
     struct parent_lane lanes[WIRE_MAX_LANES];

@@ -70,8 +70,12 @@ bool publish_parse(const char *text, struct publish_entry *out, char *error, siz
     equals = strchr(copy, '=');
     if (equals != NULL) {
         *equals = '\0';
-        snprintf(entry.enclave, sizeof entry.enclave, "%.63s", copy);
         rest = equals + 1;
+        if ((size_t)snprintf(entry.enclave, sizeof entry.enclave, "%s", copy) >=
+            sizeof entry.enclave) {
+            snprintf(error, error_size, "has a name that is too long");
+            return false;
+        }
     }
     if (!parse_protocol(rest, &entry.protocol)) {
         snprintf(error, error_size, "ends in something other than /tcp or /udp");

@@ -132,6 +132,7 @@ static bool begin_session(struct pending *pending, struct enclave *enclave,
 
     if (enclave->session != hello->session || enclave->config.lanes != lanes)
         enclave_stop_lanes(enclave);
+    enclave->mtu_max = hello->mtu != 0 ? hello->mtu : PACKET_MAX_BYTES;
     int error = enclave_device_ready(enclave, &server->context);
     if (error < 0) {
         log_error("%s: cannot set up %s: %s", enclave->peer, enclave->device, strerror(-error));

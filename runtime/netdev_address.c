@@ -101,9 +101,10 @@ static int change_address(struct netdev *nd, uint16_t type, uint16_t flags, int 
     return netdev_talk(nd, &request, NULL, NULL);
 }
 
-int netdev_address_only(struct netdev *nd, int ifindex, const struct ip_prefix *address)
+/* Removes all addresses of the wanted one's family but that. */
+static int remove_others(struct netdev *nd, int ifindex, const struct ip_prefix *wanted)
 {
-    struct address_scan scan = {.ifindex = ifindex, .wanted = address};
+    struct address_scan scan = {.ifindex = ifindex, .wanted = wanted};
 
     do {
         int result = scan_addresses(nd, &scan);
@@ -116,6 +117,23 @@ int netdev_address_only(struct netdev *nd, int ifindex, const struct ip_prefix *
                 return result;
         }
     } while (scan.count > 0);
+    return 0;
+}
+
+int netdev_address_none(struct netdev *nd, int ifindex, int version)
+{
+    /* An address that no interface has. */
+    struct ip_prefix none = {.addr = {.version = (uint8_t)version}};
+
+    return remove_others(nd, ifindex, &none);
+}
+
+int netdev_address_only(struct netdev *nd, int ifindex, const struct ip_prefix *address)
+{
+    int error = remove_others(nd, ifindex, address);
+
+    if (error < 0)
+        return error;
     /* Last, because the wanted address may have been such a secondary. */
     return change_address(nd, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, ifindex, address);
 }

@@ -144,6 +144,22 @@ int packet_socket_capture(int ifindex, unsigned members, uint16_t group)
     return fd;
 }
 
+int packet_socket_free_group(int ifindex)
+{
+    int fd = open_capture(ifindex, filter_ip);
+    int group = 0;
+    socklen_t length = sizeof group;
+
+    if (fd < 0)
+        return fd;
+    int error = set_int(fd, SOL_PACKET, PACKET_FANOUT,
+                        (PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_UNIQUEID) << 16);
+    if (error == 0 && getsockopt(fd, SOL_PACKET, PACKET_FANOUT, &group, &length) < 0)
+        error = -errno;
+    close(fd);
+    return error < 0 ? error : group & UINT16_MAX;
+}
+
 int packet_socket_capture_fragments(int ifindex)
 {
     return open_capture(ifindex, tc_mark_filter_fragments);

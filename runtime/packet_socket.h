@@ -19,6 +19,13 @@ int packet_socket_inject(int ifindex);
  */
 int packet_socket_capture(int ifindex, unsigned members, uint16_t group);
 
+/*
+ * A group number that no socket of this network namespace uses. A fixed one would meet the sockets
+ * of a predecessor that was killed, which the kernel keeps for some milliseconds: they would take
+ * packets and lose them, or refuse the group if their device was another. Number or negative errno.
+ */
+int packet_socket_free_group(int ifindex);
+
 /* The same for IP fragments alone (runtime/tc_mark.h). */
 int packet_socket_capture_fragments(int ifindex);
 

@@ -27,6 +27,7 @@
 
 /* IPv6 extension headers that may stand before a fragment header (RFC 8200, 4.1): hop-by-hop,
  * destination options, routing; each at most once. */
+#define LOAD_ATTEMPTS  10
 #define EXTENSIONS_MAX 3
 
 #define IPV4_FLAGS    (ETH_HLEN + 6)
@@ -236,7 +237,13 @@ static int load(const struct ebpf *e)
     attributes.insn_cnt = e->count;
     attributes.license = (uint64_t)(uintptr_t)license;
     strcpy(attributes.prog_name, "causeway");
-    fd = syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof(attributes));
+    /* The verifier gives up with EAGAIN when a signal is pending, and the clean-up of an io_uring
+     * counts as one (linux kernel/bpf/verifier.c, do_check()). */
+    for (int attempt = 0; attempt < LOAD_ATTEMPTS; attempt++) {
+        fd = syscall(SYS_bpf, BPF_PROG_LOAD, &attributes, sizeof(attributes));
+        if (fd >= 0 || errno != EAGAIN)
+            break;
+    }
     return fd < 0 ? -errno : (int)fd; /* the kernel sets close-on-exec */
 }
 

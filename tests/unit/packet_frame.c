@@ -115,7 +115,8 @@ static const struct wire_hello hello = {.version = WIRE_VERSION,
                                         .lane = 3,
                                         .lanes = 4,
                                         .attempt = 0xa1b2c3d4,
-                                        .features = 1};
+                                        .features = 1,
+                                        .mtu = 1500};
 
 static enum wire_error get_hello(size_t length, struct wire_hello *out)
 {
@@ -134,7 +135,7 @@ static void hello_bytes(void **state)
         0,    0,    0,    0,    0,           0,    0,    0,    0,    0,    0,    0,
         'C',  'W',  'W',  'Y',  1,           0,    3,    4, /* 32 */
         0x88, 0x77, 0x66, 0x55, 0x44,        0x33, 0x22, 0x11, 0xd4, 0xc3, 0xb2, 0xa1,
-        1,    0,    0,    0,    0,           0,    0,    0,    0,    0,    0,    0};
+        1,    0,    0,    0,    0xdc,        0x05, 0,    0,    0,    0,    0,    0};
     struct wire_hello out;
 
     assert_int_equal(wire_put_hello(frame, &hello), sizeof(expected));
@@ -146,6 +147,7 @@ static void hello_bytes(void **state)
     assert_int_equal(out.lanes, 4);
     assert_int_equal(out.attempt, hello.attempt);
     assert_int_equal(out.features, hello.features);
+    assert_int_equal(out.mtu, hello.mtu);
 }
 
 static void hello_lengths(void **state)
@@ -183,10 +185,17 @@ static void hello_ranges(void **state)
         payload[i] ^= 0x20;
         assert_int_equal(get_hello(32, &out), WIRE_MAGIC_BAD);
     }
-    for (unsigned i = 24; i < 32; i++) {
+    for (unsigned i = 26; i < 32; i++) {
         wire_put_hello(frame, &hello);
         payload[i] = 1;
         assert_int_equal(get_hello(32, &out), WIRE_RANGE);
+    }
+    for (unsigned mtu = 0; mtu <= 65535; mtu++) {
+        struct wire_hello h = hello;
+        h.mtu = (uint16_t)mtu;
+        wire_put_hello(frame, &h);
+        assert_int_equal(wire_get_hello(payload, 32, &out),
+                         mtu == 0 || mtu >= 1280 ? WIRE_OK : WIRE_RANGE);
     }
     for (unsigned lanes = 0; lanes < 256; lanes++)
         for (unsigned lane = 0; lane < 256; lane++) {
