@@ -15,6 +15,7 @@
 
 #define CONNECT_TIMEOUT_MS   5000
 #define HANDSHAKE_TIMEOUT_MS 5000
+#define STEADY_MS            5000 /* a lane that ran so long counts as having worked */
 
 static void get_random(void *out, size_t size)
 {
@@ -192,7 +193,7 @@ static void run_lane(struct dial *dial)
         return;
     }
     dial->state = DIAL_RUNNING;
-    dial->failures = 0;
+    dial->running_since_ms = clock_ms();
 }
 
 static void lane_ended(struct dial *dial)
@@ -205,8 +206,12 @@ static void lane_ended(struct dial *dial)
     close(dial->fd);
     dial->fd = -1;
     session->announced = false;
-    log_warning("%s lane %u: %s%s%s", parent_name(session, name), dial->number, lane_end_name(end),
-                error ? ": " : "", error ? strerror(error) : "");
+    /* A parent that accepts and hangs up at once is no reason to dial any faster. */
+    if (clock_ms() - dial->running_since_ms >= STEADY_MS)
+        dial->failures = 0;
+    log_limited(&session->dial_log, LOG_LEVEL_WARNING, "%s lane %u: %s%s%s",
+                parent_name(session, name), dial->number, lane_end_name(end), error ? ": " : "",
+                error ? strerror(error) : "");
     dial_later(dial);
 }
 
@@ -265,7 +270,7 @@ static void apply_mtu(struct session *session, uint16_t mtu)
     }
     session->current.mtu = mtu;
     __atomic_store_n(&session->mtu, mtu, __ATOMIC_RELAXED);
-    log_info("MTU is now %u", mtu);
+    log_limited(&session->dial_log, LOG_LEVEL_INFO, "MTU is now %u", mtu);
 }
 
 static bool same_but_mtu(const struct wire_config *a, const struct wire_config *b)

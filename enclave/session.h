@@ -35,7 +35,8 @@ struct dial {
     enum dial_state state;
     int fd;
     uint64_t deadline_ms; /* WAITING: when to dial; CONNECTING, HANDSHAKE: when to give up */
-    unsigned failures;    /* since it last ran */
+    unsigned failures;    /* since it last ran for a while */
+    uint64_t running_since_ms;
     struct frame_reader reader;
     struct event_source source;
     struct lane *lane;

@@ -308,8 +308,8 @@ void enclave_reap_lanes(struct enclave *enclave)
             continue;
         enum lane_end end = enclave_lane_stop(enclave, i);
         int error = lane_error(lane->lane);
-        log_warning("%s lane %u: %s%s%s", enclave->peer, i, lane_end_name(end), error ? ": " : "",
-                    error ? strerror(error) : "");
+        log_limited(&enclave->log, LOG_LEVEL_WARNING, "%s lane %u: %s%s%s", enclave->peer, i,
+                    lane_end_name(end), error ? ": " : "", error ? strerror(error) : "");
     }
 }
 

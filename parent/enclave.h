@@ -17,6 +17,7 @@
 
 #include "parent/config.h"
 #include "runtime/lane.h"
+#include "runtime/log.h"
 #include "runtime/netdev.h"
 
 #define ENCLAVE_DEVICE_PREFIX      "cwin"
@@ -42,6 +43,7 @@ struct enclave {
     uint16_t fanout_group; /* of the capture sockets */
     struct mac device_mac, peer_mac;
 
+    struct log_limit log; /* of what the enclave can provoke: coming and going */
     uint64_t session;
     uint32_t mtu_max;          /* what the enclave takes at most */
     struct wire_config config; /* as last sent */

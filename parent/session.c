@@ -179,9 +179,10 @@ static void accept_lane(struct pending *pending, struct enclave *enclave,
         log_error("%s lane %u: cannot start: %s", enclave->peer, hello->lane, strerror(-error));
         return;
     }
-    log_info("%s lane %u of %u: up, addresses %s and %s on %s", enclave->peer, hello->lane,
-             enclave->config.lanes, addr_format(&enclave->policy.own4, address4),
-             addr_format(&enclave->policy.own6, address6), enclave->device);
+    log_limited(&enclave->log, LOG_LEVEL_INFO,
+                "%s lane %u of %u: up, addresses %s and %s on %s", enclave->peer, hello->lane,
+                enclave->config.lanes, addr_format(&enclave->policy.own4, address4),
+                addr_format(&enclave->policy.own6, address6), enclave->device);
 }
 
 static void handle_hello(struct pending *pending)

@@ -33,7 +33,7 @@ struct log_limit {
     uint32_t held_back;
 };
 #define LOG_LIMIT_WINDOW_MS 10000
-#define LOG_LIMIT_BURST     3
+#define LOG_LIMIT_BURST     10
 
 void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
