@@ -308,14 +308,17 @@ static bool is_any(const struct enclave_entry *entry)
 
 static bool assign_slots(struct parent_config *config, char *error, size_t error_size)
 {
+    char address[ADDR_TEXT_BYTES], pool[ADDR_TEXT_BYTES];
+
     for (unsigned i = 0; i < config->enclave_count; i++) {
         struct enclave_entry *entry = &config->enclaves[i];
         if (entry->address.version == 0)
             continue;
         uint32_t slot = slot_of_address(config, &entry->address);
         if (slot == 0 || parent_config_slot_taken(config, slot) || is_any(entry)) {
-            snprintf(error, error_size,
-                     "--enclave: the address of %s is not a free one of the pool", entry->name);
+            snprintf(error, error_size, "--enclave: %s cannot have %s: not a free address of %s",
+                     entry->name, addr_format(&entry->address, address),
+                     prefix_format(&config->pool4, pool));
             return false;
         }
         entry->slot = slot;
@@ -330,7 +333,8 @@ static bool assign_slots(struct parent_config *config, char *error, size_t error
             continue;
         entry->slot = first_free_slot(config);
         if (entry->slot == 0) {
-            snprintf(error, error_size, "--pool has fewer addresses than there are enclaves");
+            snprintf(error, error_size, "--pool: %s has fewer addresses than there are enclaves",
+                     prefix_format(&config->pool4, pool));
             return false;
         }
     }
