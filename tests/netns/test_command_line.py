@@ -64,7 +64,7 @@ BAD_PARENT_LINES = [
     (("--enclave", "unix:/tmp/x,colour=red"), ("--enclave",)),
     (("--enclave", "unix:/tmp/x", "--enclave", "unix:/tmp/x"), ("--enclave",)),
     (("--enclave", "unix:/tmp/x,address=300.1.1.1"), ("--enclave",)),
-    (("--enclave", "unix:/tmp/x,address=192.0.2.1"), ("address", "pool")),
+    (("--enclave", "unix:/tmp/x,address=192.0.2.1"), ("192.0.2.1", "100.127.0.0/16")),
     (("--enclave", "unix:/tmp/x", "--pool", "100.127.0.1/16"), ("--pool",)),
     (("--enclave", "unix:/tmp/x", "--pool", "100.127.0.0/31"), ("--pool",)),
     (("--enclave", "unix:/tmp/x", "--pool6", "10.0.0.0/8"), ("--pool6",)),
