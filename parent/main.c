@@ -73,15 +73,23 @@ static void clean_up(void *context)
         log_warning("cannot put the sysctls back: %s", strerror(-result));
 }
 
-static int set_sysctls(const struct parent_config *config)
+static int set_sysctls(const struct parent_config *config, char *error, size_t error_size)
 {
-    int error = open_journal();
+    int result = open_journal();
 
-    if (error == 0 && config->pool4.addr.version != 0)
-        error = sysctl_set("net/ipv4/ip_forward", "1");
-    if (error == 0 && config->pool6.addr.version != 0)
-        error = sysctl_set("net/ipv6/conf/all/forwarding", "1");
-    return error;
+    if (result < 0) {
+        snprintf(error, error_size, "cannot keep a journal of sysctls in %s: %s", RUN_DIRECTORY,
+                 strerror(-result));
+        return -1;
+    }
+    if (config->pool4.addr.version != 0)
+        result = sysctl_set("net/ipv4/ip_forward", "1");
+    if (result == 0 && config->pool6.addr.version != 0)
+        result = sysctl_set("net/ipv6/conf/all/forwarding", "1");
+    if (result == 0)
+        return 0;
+    snprintf(error, error_size, "cannot switch forwarding on in /proc/sys: %s", strerror(-result));
+    return -1;
 }
 
 /* A host without IPv6, or without its firewall, gives its enclaves none. */
@@ -135,13 +143,10 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static int start(struct parent *parent, char *error, size_t error_size)
+static int open_control(struct parent *parent, char *error, size_t error_size)
 {
-    const struct parent_config *config = &parent->config;
-    enum rules_backend used;
     int result = event_loop_init(&parent->loop);
 
-    raise_descriptor_limit();
     if (result == 0)
         result = signals_open(&parent->signals, &parent->loop, print_stats, parent);
     if (result == 0)
@@ -149,17 +154,31 @@ static int start(struct parent *parent, char *error, size_t error_size)
     if (result == 0)
         result = open_monitor(parent);
     if (result == 0)
-        result = set_sysctls(config);
-    if (result < 0) {
-        snprintf(error, error_size, "cannot start: %s", strerror(-result));
-        return -1;
-    }
+        return 0;
+    snprintf(error, error_size, "cannot open epoll, signalfd or rtnetlink: %s", strerror(-result));
+    return -1;
+}
+
+static int apply_rules(const struct parent_config *config, char *error, size_t error_size)
+{
+    enum rules_backend used;
     struct rules_values *values = firewall_values(config);
-    result = rules_apply(&firewall_rules, config->firewall, values, &used, error, error_size);
+    int result = rules_apply(&firewall_rules, config->firewall, values, &used, error, error_size);
+
     rules_values_free(values);
-    if (result < 0)
+    if (result == 0)
+        log_info("rules applied with %s", rules_backend_name(used));
+    return result;
+}
+
+static int start(struct parent *parent, char *error, size_t error_size)
+{
+    const struct parent_config *config = &parent->config;
+
+    raise_descriptor_limit();
+    if (open_control(parent, error, error_size) < 0 || set_sysctls(config, error, error_size) < 0 ||
+        apply_rules(config, error, error_size) < 0)
         return -1;
-    log_info("rules applied with %s", rules_backend_name(used));
     parent->server.loop = &parent->loop;
     parent->server.context.config = config;
     parent->server.context.netdev = &parent->netdev;
