@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The clean-up writes a byte into a pipe; the end of the pipe says that the janitor is gone. */
+#include "runtime/janitor.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/unit/support.h"
+
+static int notes[2];
+
+static void clean_up(void *context)
+{
+    if (write(notes[1], context, 1) != 1)
+        _exit(1);
+}
+
+static int open_notes(void **state)
+{
+    (void)state;
+    return pipe(notes);
+}
+
+/* Everything that was written until the last writer was gone. */
+static void assert_notes(const char *expected)
+{
+    char text[16] = "";
+    size_t have = 0;
+    ssize_t got;
+
+    close(notes[1]);
+    while ((got = read(notes[0], text + have, sizeof text - 1 - have)) > 0)
+        have += (size_t)got;
+    assert_int_equal(got, 0);
+    close(notes[0]);
+    assert_string_equal(text, expected);
+}
+
+static void test_cleans_up_on_request(void **state)
+{
+    struct janitor janitor;
+    char note = 'c';
+
+    (void)state;
+    unsigned fds = support_open_fds();
+    assert_int_equal(janitor_start(&janitor, clean_up, &note), 0);
+    assert_true(janitor.pid > 0);
+    janitor_finish(&janitor);
+    assert_int_equal(waitpid(janitor.pid, NULL, WNOHANG), -1); /* it was waited for */
+    assert_int_equal(support_open_fds(), fds);
+    assert_notes("c");
+}
+
+/* What the context holds when it is forked counts, not what the daemon makes of it later. */
+static void test_has_its_own_copy(void **state)
+{
+    struct janitor janitor;
+    char note = 'a';
+
+    (void)state;
+    assert_int_equal(janitor_start(&janitor, clean_up, &note), 0);
+    note = 'b';
+    janitor_finish(&janitor);
+    assert_notes("a");
+}
+
+static int start_and_be_killed(void *context)
+{
+    struct janitor janitor;
+
+    if (janitor_start(&janitor, clean_up, context) < 0)
+        return 1;
+    raise(SIGKILL);
+    return 1;
+}
+
+static void test_leaves_all_as_it_is_when_killed(void **state)
+{
+    char note = 'k';
+
+    (void)state;
+    assert_int_equal(support_in_child(start_and_be_killed, &note), 128 + SIGKILL);
+    assert_notes("");
+}
+
+static int start_and_exit(void *context)
+{
+    struct janitor janitor;
+
+    return janitor_start(&janitor, clean_up, context) < 0;
+}
+
+static void test_leaves_all_as_it_is_when_not_asked(void **state)
+{
+    char note = 'x';
+
+    (void)state;
+    assert_int_equal(support_in_child(start_and_exit, &note), 0);
+    assert_notes("");
+}
+
+static bool is_named(pid_t pid, const char *name)
+{
+    char path[64], text[64] = "";
+
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    FILE *file = fopen(path, "re");
+    bool got = file != NULL && fgets(text, sizeof text, file) != NULL;
+    if (file != NULL)
+        fclose(file);
+    return got && strncmp(text, name, strlen(name)) == 0;
+}
+
+/* ^C and a supervisor's stop reach the whole process group. */
+static void test_signals_are_the_daemons(void **state)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    struct janitor janitor;
+    char note = 's';
+
+    (void)state;
+    assert_int_equal(janitor_start(&janitor, clean_up, &note), 0);
+    WAIT_UNTIL(is_named(janitor.pid, "causeway-clean"));
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        assert_int_equal(kill(janitor.pid, signals[i]), 0);
+    janitor_finish(&janitor);
+    assert_notes("s");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_cleans_up_on_request, open_notes),
+        cmocka_unit_test_setup(test_has_its_own_copy, open_notes),
+        cmocka_unit_test_setup(test_leaves_all_as_it_is_when_killed, open_notes),
+        cmocka_unit_test_setup(test_leaves_all_as_it_is_when_not_asked, open_notes),
+        cmocka_unit_test_setup(test_signals_are_the_daemons, open_notes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
