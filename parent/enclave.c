@@ -73,19 +73,26 @@ static int set_up_family(struct enclave *enclave, const struct enclave_context *
     return error < 0 ? error : netdev_route(context->netdev, &route);
 }
 
+#define ALIAS_BYTES (LINK_TEXT_BYTES + sizeof ENCLAVE_ALIAS_PREFIX)
+
+static const char *device_alias(const struct enclave *enclave, char *out)
+{
+    snprintf(out, ALIAS_BYTES, ENCLAVE_ALIAS_PREFIX "%s", enclave->peer);
+    return out;
+}
+
 static int make_pair(struct enclave *enclave, const struct enclave_context *context)
 {
-    char alias[LINK_TEXT_BYTES + sizeof ENCLAVE_ALIAS_PREFIX];
+    char alias[ALIAS_BYTES];
     struct veth_spec spec = {
         .name = enclave->device,
         .peer = enclave->peer_device,
         .mac = enclave->device_mac,
         .peer_mac = enclave->peer_mac,
         .mtu = enclave_mtu(enclave, context),
-        .alias = alias,
+        .alias = device_alias(enclave, alias),
     };
 
-    snprintf(alias, sizeof alias, ENCLAVE_ALIAS_PREFIX "%s", enclave->peer);
     int adopted = netdev_veth_ensure(context->netdev, &spec);
     if (adopted < 0)
         return adopted;
@@ -221,12 +228,19 @@ static void close_sockets(struct parent_lane *lane)
     }
 }
 
-/* The first lane to run brings a fresh group, which the others join. */
-static int choose_group(struct enclave *enclave)
+bool enclave_has_lanes(const struct enclave *enclave)
 {
     for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
         if (enclave->lanes[i].running)
-            return 0;
+            return true;
+    return false;
+}
+
+/* The first lane to run brings a fresh group, which the others join. */
+static int choose_group(struct enclave *enclave)
+{
+    if (enclave_has_lanes(enclave))
+        return 0;
     int group = packet_socket_free_group(enclave->peer_device_index);
     if (group < 0)
         return group;
@@ -298,6 +312,18 @@ void enclave_stop_lanes(struct enclave *enclave)
 {
     for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
         enclave_lane_stop(enclave, i);
+}
+
+void enclave_discard(struct enclave *enclave, const struct enclave_context *context)
+{
+    char alias[ALIAS_BYTES];
+    int error = netdev_delete(context->netdev, enclave->device, device_alias(enclave, alias));
+
+    if (error < 0)
+        log_warning("%s: cannot remove %s: %s", enclave->peer, enclave->device, strerror(-error));
+    for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
+        lane_free(enclave->lanes[i].lane);
+    *enclave = (struct enclave){0};
 }
 
 void enclave_reap_lanes(struct enclave *enclave)

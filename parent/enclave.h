@@ -81,6 +81,10 @@ int enclave_lane_start(struct enclave *enclave, const struct enclave_context *co
 /* Ends a running lane and releases its sockets. Returns why it ended (LANE_STOPPED if by us). */
 enum lane_end enclave_lane_stop(struct enclave *enclave, unsigned number);
 void enclave_stop_lanes(struct enclave *enclave);
+bool enclave_has_lanes(const struct enclave *enclave); /* running ones */
+
+/* Removes the pair and frees the record of an enclave without running lanes. */
+void enclave_discard(struct enclave *enclave, const struct enclave_context *context);
 
 /* Joins and logs the lanes that ended by themselves. */
 void enclave_reap_lanes(struct enclave *enclave);

@@ -94,11 +94,24 @@ static uint32_t dynamic_slot(const struct server *server, uint32_t cid)
     return 0;
 }
 
+/*
+ * A record that was never used, else one of an enclave that came under vsock:any and is gone: a
+ * parent that sees many short-lived CIDs must not run out. Configured enclaves keep theirs.
+ */
 static struct enclave *free_enclave(struct server *server)
 {
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
         if (!server->enclaves[i].used)
             return &server->enclaves[i];
+    for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++) {
+        struct enclave *enclave = &server->enclaves[i];
+        if (parent_config_slot_taken(server->context.config, enclave->slot) ||
+            enclave_has_lanes(enclave))
+            continue;
+        log_info("%s: gone, its addresses are free again", enclave->peer);
+        enclave_discard(enclave, &server->context);
+        return enclave;
+    }
     return NULL;
 }
 
@@ -110,9 +123,9 @@ static struct enclave *get_enclave(struct server *server, const struct pending *
 
     if (enclave != NULL)
         return enclave;
+    enclave = free_enclave(server);
     uint32_t slot =
         pending->entry->slot ? pending->entry->slot : dynamic_slot(server, pending->cid);
-    enclave = free_enclave(server);
     if (enclave == NULL || slot == 0)
         return NULL;
     enclave_init(enclave, &server->context, pending->peer, slot);
@@ -179,9 +192,9 @@ static void accept_lane(struct pending *pending, struct enclave *enclave,
         log_error("%s lane %u: cannot start: %s", enclave->peer, hello->lane, strerror(-error));
         return;
     }
-    log_limited(&enclave->log, LOG_LEVEL_INFO,
-                "%s lane %u of %u: up, addresses %s and %s on %s", enclave->peer, hello->lane,
-                enclave->config.lanes, addr_format(&enclave->policy.own4, address4),
+    log_limited(&enclave->log, LOG_LEVEL_INFO, "%s lane %u of %u: up, addresses %s and %s on %s",
+                enclave->peer, hello->lane, enclave->config.lanes,
+                addr_format(&enclave->policy.own4, address4),
                 addr_format(&enclave->policy.own6, address6), enclave->device);
 }
 

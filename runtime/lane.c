@@ -246,13 +246,15 @@ void lane_fail(struct lane *lane, enum lane_end end, int error)
 
 /* ---- clock ---- */
 
+static void read_mailbox(struct lane *lane);
+
 static void send_ping(struct lane *lane)
 {
     uint8_t frame[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX];
 
-    send_control(lane, frame, wire_put_ping(frame, FRAME_PING, clock_us()));
     lane->pinged_ms = lane->now_ms;
-    stats_add(lane->stats.pings_sent, 1);
+    if (send_control(lane, frame, wire_put_ping(frame, FRAME_PING, clock_us())))
+        stats_add(lane->stats.pings_sent, 1);
 }
 
 static void tick(struct lane *lane)
@@ -272,6 +274,7 @@ static void tick(struct lane *lane)
         lane_fail(lane, LANE_STALLED, 0);
     else if (lane->now_ms - lane->pinged_ms >= ping_ms)
         send_ping(lane);
+    read_mailbox(lane);
     capture_tick(lane);
 }
 
@@ -305,14 +308,14 @@ static void wake(const struct lane *lane)
         log_error("%s: cannot wake the lane: %s", lane->options.name, strerror(errno));
 }
 
+/* What finds no room behind a flood of answers to pings stays for the next tick. */
 static void read_mailbox(struct lane *lane)
 {
     pthread_mutex_lock(&lane->mailbox_lock);
     if (lane->stop_requested)
         lane_fail(lane, LANE_STOPPED, 0);
-    if (lane->mailbox_bytes > 0)
-        send_control(lane, lane->mailbox, lane->mailbox_bytes);
-    lane->mailbox_bytes = 0;
+    if (lane->mailbox_bytes > 0 && send_control(lane, lane->mailbox, lane->mailbox_bytes))
+        lane->mailbox_bytes = 0;
     pthread_mutex_unlock(&lane->mailbox_lock);
 }
 

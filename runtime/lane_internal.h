@@ -105,6 +105,7 @@ struct lane {
     bool send_in_flight;
     uint8_t control[CONTROL_BYTES];
     size_t control_bytes;
+    unsigned control_frames;
     uint32_t fragment_identification;
 
     /* in */
@@ -160,7 +161,8 @@ void send_start(struct lane *lane);
 /* Takes a whole frame. slot: whose bytes they are, or NO_SLOT for bytes that must be copied now. */
 #define NO_SLOT UINT16_MAX
 bool send_append(struct lane *lane, const uint8_t *frame, uint32_t length, uint16_t slot);
-void send_control(struct lane *lane, const uint8_t *frame, size_t length);
+/* Takes a control frame for the next write. False: too many wait already. */
+bool send_control(struct lane *lane, const uint8_t *frame, size_t length);
 void send_submit(struct lane *lane);
 void send_complete(struct lane *lane, int result);
 

@@ -164,7 +164,8 @@ static bool receive_control(struct lane *lane, const struct frame_header *header
     case FRAME_PING:
         if (wire_get_ping(payload, header->length, &token) != WIRE_OK)
             return false;
-        send_control(lane, answer, wire_put_ping(answer, FRAME_PONG, token));
+        if (!send_control(lane, answer, wire_put_ping(answer, FRAME_PONG, token)))
+            lane_drop(lane, DROP_CONTROL_FULL);
         return true;
     case FRAME_PONG:
         return receive_pong(lane, payload, header->length);

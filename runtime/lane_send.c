@@ -18,7 +18,7 @@ void send_start(struct lane *lane)
     lane->filling = 0;
     lane->send_in_flight = false;
     lane->backlog_count = 0;
-    lane->control_bytes = 0;
+    lane->control_bytes = lane->control_frames = 0;
 }
 
 /* Copies bytes into the staging area, as part of the last iovec where that ends there. */
@@ -83,14 +83,14 @@ static void drain_backlog(struct lane *lane)
     }
 }
 
-void send_control(struct lane *lane, const uint8_t *frame, size_t length)
+bool send_control(struct lane *lane, const uint8_t *frame, size_t length)
 {
-    if (lane->control_bytes + length > CONTROL_BYTES) {
-        lane_drop(lane, DROP_CONTROL_FULL);
-        return;
-    }
+    if (lane->control_bytes + length > CONTROL_BYTES)
+        return false;
     memcpy(lane->control + lane->control_bytes, frame, length);
     lane->control_bytes += length;
+    lane->control_frames++;
+    return true;
 }
 
 /*
@@ -102,8 +102,8 @@ static void take_control(struct lane *lane, struct batch *batch)
     if (lane->control_bytes == 0 || batch->iov_count == BATCH_IOVECS)
         return;
     stage(batch, lane->control, lane->control_bytes);
-    batch->frames++;
-    lane->control_bytes = 0;
+    batch->frames += lane->control_frames;
+    lane->control_bytes = lane->control_frames = 0;
 }
 
 static void submit_batch(struct lane *lane, struct batch *batch)

@@ -522,6 +522,37 @@ static void test_device_is_made_again(void **state)
     hang_up(&again);
 }
 
+/* Records that vsock:any left behind are reused, configured enclaves' are not. */
+static void test_records_of_gone_enclaves(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++) {
+        char peer[LINK_TEXT_BYTES];
+        snprintf(peer, sizeof peer, "vsock:%u:1", 1000 + i);
+        enclave_init(&server.enclaves[i], &server.context, peer, 1000 + i);
+    }
+    struct client client = dial(&door_a);
+    say_hello(&client, (struct wire_hello){.session = 7, .lanes = 1});
+    expect_config(&client);
+    unsigned of_any = 0, of_door = 0;
+    for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++) {
+        of_any += server.enclaves[i].slot >= 1000;
+        of_door += server.enclaves[i].slot == config.enclaves[0].slot;
+    }
+    assert_int_equal(of_any, PARENT_ENCLAVES_MAX - 1);
+    assert_int_equal(of_door, 1);
+    hang_up(&client);
+    PUMP_UNTIL(!enclave_has_lanes(&server.enclaves[0]));
+
+    /* All records are of configured slots now: nothing is left to give. */
+    for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
+        server.enclaves[i].slot = config.enclaves[0].slot;
+    client = dial(&door_b);
+    say_hello(&client, (struct wire_hello){.session = 8, .lanes = 1});
+    expect_reject(&client, WIRE_REJECT_FULL);
+    hang_up(&client);
+}
+
 static void test_door_is_taken(void **state)
 {
     static struct server second;
@@ -591,6 +622,7 @@ int main(void)
         SERVER_TEST(test_mtu_is_pushed),
         SERVER_TEST(test_enclave_limits_the_mtu),
         SERVER_TEST(test_device_is_made_again),
+        SERVER_TEST(test_records_of_gone_enclaves),
         SERVER_TEST(test_door_is_taken),
         SERVER_TEST(test_stop_removes_the_doors),
         SERVER_TEST(test_stats),
