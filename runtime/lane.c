@@ -244,50 +244,6 @@ void lane_fail(struct lane *lane, enum lane_end end, int error)
     lane->error = error;
 }
 
-/* ---- clock ---- */
-
-static void read_mailbox(struct lane *lane);
-
-static void send_ping(struct lane *lane)
-{
-    uint8_t frame[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX];
-
-    lane->pinged_ms = lane->now_ms;
-    if (send_control(lane, frame, wire_put_ping(frame, FRAME_PING, clock_us())))
-        stats_add(lane->stats.pings_sent, 1);
-}
-
-static void tick(struct lane *lane)
-{
-    uint32_t ping_ms =
-        lane->options.dead_ms / 4 < PING_MAX_MS ? lane->options.dead_ms / 4 : PING_MAX_MS;
-
-    lane->now_ms = clock_ms();
-    if (lane->heard_since_tick)
-        lane->heard_ms = lane->now_ms;
-    if (lane->sent_since_tick || !lane->send_in_flight)
-        lane->sent_ms = lane->now_ms;
-    lane->heard_since_tick = lane->sent_since_tick = false;
-    if (lane->now_ms - lane->heard_ms >= lane->options.dead_ms)
-        lane_fail(lane, LANE_SILENT, 0);
-    else if (lane->now_ms - lane->sent_ms >= lane->options.dead_ms)
-        lane_fail(lane, LANE_STALLED, 0);
-    else if (lane->now_ms - lane->pinged_ms >= ping_ms)
-        send_ping(lane);
-    read_mailbox(lane);
-    capture_tick(lane);
-}
-
-static void arm_tick(struct lane *lane)
-{
-    if (lane->tick_armed)
-        return;
-    lane->tick = (struct __kernel_timespec){.tv_nsec = LANE_TICK_MS * 1000000LL};
-    struct io_uring_sqe *sqe = lane_sqe(lane, OP_TICK, 0);
-    io_uring_prep_timeout(sqe, &lane->tick, 0, 0);
-    lane->tick_armed = true;
-}
-
 /* ---- mailbox ---- */
 
 static void arm_wake(struct lane *lane)
@@ -333,6 +289,48 @@ bool lane_post(struct lane *lane, const uint8_t *frame, size_t length)
     if (posted)
         wake(lane);
     return posted;
+}
+
+/* ---- clock ---- */
+
+static void send_ping(struct lane *lane)
+{
+    uint8_t frame[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX];
+
+    lane->pinged_ms = lane->now_ms;
+    if (send_control(lane, frame, wire_put_ping(frame, FRAME_PING, clock_us())))
+        stats_add(lane->stats.pings_sent, 1);
+}
+
+static void tick(struct lane *lane)
+{
+    uint32_t ping_ms =
+        lane->options.dead_ms / 4 < PING_MAX_MS ? lane->options.dead_ms / 4 : PING_MAX_MS;
+
+    lane->now_ms = clock_ms();
+    if (lane->heard_since_tick)
+        lane->heard_ms = lane->now_ms;
+    if (lane->sent_since_tick || !lane->send_in_flight)
+        lane->sent_ms = lane->now_ms;
+    lane->heard_since_tick = lane->sent_since_tick = false;
+    if (lane->now_ms - lane->heard_ms >= lane->options.dead_ms)
+        lane_fail(lane, LANE_SILENT, 0);
+    else if (lane->now_ms - lane->sent_ms >= lane->options.dead_ms)
+        lane_fail(lane, LANE_STALLED, 0);
+    else if (lane->now_ms - lane->pinged_ms >= ping_ms)
+        send_ping(lane);
+    read_mailbox(lane);
+    capture_tick(lane);
+}
+
+static void arm_tick(struct lane *lane)
+{
+    if (lane->tick_armed)
+        return;
+    lane->tick = (struct __kernel_timespec){.tv_nsec = LANE_TICK_MS * 1000000LL};
+    struct io_uring_sqe *sqe = lane_sqe(lane, OP_TICK, 0);
+    io_uring_prep_timeout(sqe, &lane->tick, 0, 0);
+    lane->tick_armed = true;
 }
 
 /* ---- loop ---- */
