@@ -62,8 +62,8 @@ int netdev_set_mtu(struct netdev *nd, int ifindex, uint32_t mtu);
  */
 int netdev_address_only(struct netdev *nd, int ifindex, const struct ip_prefix *address);
 
-/* Removes all addresses of the family (4 or 6) from the interface; IPv4 routes that name one of them
- * as their source go with them. */
+/* Removes all addresses of the family (4 or 6) from the interface; IPv4 routes that name one of
+ * them as their source go with them. */
 int netdev_address_none(struct netdev *nd, int ifindex, int version);
 
 /* Adds or replaces a permanent neighbour entry. */

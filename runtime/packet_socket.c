@@ -133,8 +133,8 @@ int packet_socket_capture(int ifindex, unsigned members, uint16_t group)
 
     if (fd < 0 || members <= 1)
         return fd;
-    /* A group has a tap of its own, which does not inherit its members' PACKET_IGNORE_OUTGOING: without
-     * the flag every injected packet would be captured again. */
+    /* A group has a tap of its own, which does not inherit its members' PACKET_IGNORE_OUTGOING:
+     * without the flag every injected packet would be captured again. */
     int mode = PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
     int error = set_int(fd, SOL_PACKET, PACKET_FANOUT, group | mode << 16);
     if (error < 0) {

@@ -4,14 +4,10 @@
 #include <inttypes.h>
 
 static const char *const own_names[] = {
-    [DROP_INJECT_TOO_LONG] = "inject_too_long",
-    [DROP_INJECT_NO_BUFFER] = "inject_no_buffer",
-    [DROP_INJECT_ERROR] = "inject_error",
-    [DROP_CAPTURE_TRUNCATED] = "capture_truncated",
-    [DROP_CAPTURE_NOT_IP] = "capture_not_ip",
-    [DROP_CAPTURE_MULTICAST] = "capture_multicast",
-    [DROP_CAPTURE_FULL] = "capture_full",
-    [DROP_CONTROL] = "control",
+    [DROP_INJECT_TOO_LONG] = "inject_too_long", [DROP_INJECT_NO_BUFFER] = "inject_no_buffer",
+    [DROP_INJECT_ERROR] = "inject_error",       [DROP_CAPTURE_TRUNCATED] = "capture_truncated",
+    [DROP_CAPTURE_NOT_IP] = "capture_not_ip",   [DROP_CAPTURE_MULTICAST] = "capture_multicast",
+    [DROP_CAPTURE_FULL] = "capture_full",       [DROP_CONTROL] = "control",
     [DROP_CONTROL_FULL] = "control_full",
 };
 _Static_assert(sizeof own_names / sizeof own_names[0] == DROP_REASON_COUNT,

@@ -51,9 +51,9 @@ enum drop_reason {
     DROP_CAPTURE_TRUNCATED, /* the kernel could not hand over the whole packet */
     DROP_CAPTURE_NOT_IP,
     DROP_CAPTURE_MULTICAST, /* link-local chatter of the kernel (MLD, IGMP) and the like */
-    DROP_CAPTURE_FULL, /* no room to fragment into */
-    DROP_CONTROL,      /* a control frame that was malformed or not expected */
-    DROP_CONTROL_FULL, /* more pings than answers fit: a peer that floods */
+    DROP_CAPTURE_FULL,      /* no room to fragment into */
+    DROP_CONTROL,           /* a control frame that was malformed or not expected */
+    DROP_CONTROL_FULL,      /* more pings than answers fit: a peer that floods */
     DROP_REASON_COUNT
 };
 

@@ -190,22 +190,17 @@ def test_nothing_leaks(lone_parent):
 
     for number in range(4):
         bad_session(number)
-    before = None
+    def quiet():
+        """What the daemon holds between two sessions: its lanes' threads have ended."""
+        return daemon.threads() == 1 and len(daemon.descriptors())
 
-    def settled():
-        nonlocal before
-        last, before = before, (len(daemon.descriptors()), daemon.threads(),
-                                sorted(tunnel.topology.parent.links()))
-        return last == before
-
-    wait_for(settled, "a quiet moment")
-    baseline = before
+    held = wait_for(quiet, "the first sessions to end")
+    links = sorted(tunnel.topology.parent.links())
     for number in range(50):
         bad_session(number)
-    wait_for(lambda: (len(daemon.descriptors()), daemon.threads(),
-                      sorted(tunnel.topology.parent.links())) == baseline,
-             f"descriptors and threads to be as before: {baseline}, "
-             f"now {len(daemon.descriptors())} and {daemon.threads()}")
+    # The first count may have caught a stream that was about to be closed: fewer is no leak.
+    wait_for(lambda: 0 < quiet() <= held, f"no more than {held} descriptors and one thread")
+    assert sorted(tunnel.topology.parent.links()) == links
     assert daemon.resident_kib() < 64 << 10
     honest_enclave_works(tunnel)
 
