@@ -35,14 +35,14 @@ section() {
     printf '\n==== %s\n' "$*"
 }
 
-# build DIRECTORY [MESON-ARGUMENTS]: warnings are errors.
+# build DIRECTORY [MESON-ARGUMENTS]: warnings are errors, and a test that cannot be built is one too. A directory
+# that is there already (demo.sh makes one without tests) is brought into the same state.
 build() {
-    local directory=$1
+    local directory=$1 again=''
     shift
-    if [[ ! -f $directory/build.ninja ]]; then
-        meson setup "$directory" --werror "$@" >"$results/setup.log" 2>&1 ||
-            { tail -20 "$results/setup.log"; broken=1; return 1; }
-    fi
+    [[ -f $directory/build.ninja ]] && again=--reconfigure
+    meson setup "$directory" $again --werror -Dtests=enabled "$@" >"$results/setup.log" 2>&1 ||
+        { tail -20 "$results/setup.log"; broken=1; return 1; }
     ninja -C "$directory" >"$results/ninja.log" 2>&1 ||
         { grep -A12 -E 'error|FAILED' "$results/ninja.log" | head -60; broken=1; return 1; }
 }

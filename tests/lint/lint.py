@@ -27,10 +27,16 @@ IMPURE = re.compile(r"\b(malloc|calloc|realloc|free|printf|fprintf|open|close|re
 SKIPPED_FOLDERS = {".git", "corpus"}
 
 
+def git_files():
+    """What git tracks or would; nothing where there is no git or no repository."""
+    if not shutil.which("git"):
+        return []
+    return subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+                          cwd=ROOT, check=False, capture_output=True, text=True).stdout.split()
+
+
 def files(*suffixes):
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=False,
-                            capture_output=True, text=True).stdout.split()
-    names = listed or [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file()]
+    names = git_files() or [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file()]
     for name in names:
         path = ROOT / name
         if path.is_file() and not SKIPPED_FOLDERS & set(Path(name).parts) and \
