@@ -6,7 +6,6 @@ start daemons of their own.
 """
 import hashlib
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -14,10 +13,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from fixtures import (daemons_outlive_the_test, direction, narrow_path,  # noqa: E402,F401
+                      pytest_runtest_makereport, topology, version, workshop)
 from system import BUILD, IS_KERNEL, Tunnel  # noqa: E402
-from topology import Topology, sweep  # noqa: E402
+from topology import sweep  # noqa: E402
 
-SANITIZER = re.compile(r"(Address|Leak|Thread)Sanitizer|runtime error:")
 ALL_FORMS = "nfqueue-1,nfqueue-4,packet-1,packet-4"
 
 
@@ -51,13 +51,6 @@ def pytest_sessionstart():
 
 
 @pytest.fixture(scope="module")
-def topology():
-    made = Topology()
-    yield made
-    made.remove()
-
-
-@pytest.fixture(scope="module")
 def tunnel(request, topology):
     """A tunnel in one of its forms, up and carrying both families."""
     capture, _, lanes = request.param.partition("-")
@@ -67,77 +60,6 @@ def tunnel(request, topology):
         assert set(made.stop().values()) <= {0}, made.logs()
     finally:
         made.discard()
-
-
-@pytest.fixture(autouse=True)
-def daemons_outlive_the_test(request):
-    """No test of traffic may end a daemon."""
-    yield
-    if "tunnel" in request.fixturenames:
-        tunnel_ = request.getfixturevalue("tunnel")
-        assert tunnel_.alive(), "a daemon ended\n" + tunnel_.logs()
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """Shows the daemons' logs beside a failure."""
-    outcome = yield
-    report = outcome.get_result()
-    if report.when == "call" and report.failed:
-        for name in ("tunnel", "workshop"):
-            thing = getattr(item, "funcargs", {}).get(name)
-            if thing is not None:
-                report.sections.append(("daemons", thing.logs()[-6000:]))
-
-
-class Workshop:
-    """Makes tunnels with options of a test's own and sees them gone afterwards."""
-
-    is_kernel = IS_KERNEL
-
-    def __init__(self, topology):
-        self.topology = topology
-        self.made = []
-
-    def tunnel(self, **options):
-        made = Tunnel(self.topology, **options)
-        self.made.append(made)
-        return made
-
-    def logs(self):
-        return "\n".join(made.logs() for made in self.made)
-
-    def clear(self):
-        sick = [made.logs() for made in self.made if SANITIZER.search(made.logs())]
-        while self.made:
-            self.made.pop().discard()
-        assert not sick, sick[0]
-
-
-@pytest.fixture
-def workshop(topology):
-    made = Workshop(topology)
-    yield made
-    made.clear()
-
-
-@pytest.fixture(params=[4, 6], ids=["v4", "v6"])
-def version(request):
-    return request.param
-
-
-@pytest.fixture(params=["out", "in"])
-def direction(request):
-    """out: the client is in the enclave. in: on the internet, through a published port."""
-    return request.param
-
-
-@pytest.fixture
-def narrow_path(topology):
-    """The path between parent and internet has an MTU of 1300 while the test runs."""
-    topology.narrow(True)
-    yield
-    topology.narrow(False)
 
 
 @pytest.fixture(scope="session")

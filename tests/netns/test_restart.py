@@ -2,17 +2,14 @@
 """Life and death of the daemons: any start order, kill -9 in mid-transfer, a clean exit, changes of
 the uplink while running."""
 import contextlib
-import hashlib
-import socket
-import threading
 
 import pytest
 from netns import differences, snapshot, wait_for
 from topology import INTERNET, LENGTH, PARENT, ROUTER_IN
-from traffic import Background, Path, next_port, receive_all, transfer
+from traffic import (MEGABYTE, Background, Path, SlowSender, next_port, progress, receive_all,
+                     transfer)
 
 pytestmark = pytest.mark.daemons
-MEGABYTE = 1 << 20
 
 
 def look(tunnel):
@@ -38,38 +35,6 @@ def looks_as(before, tunnel):
         wait_for(same, "the old state", patience=10)
     assert left == []
     return True
-
-
-class SlowSender:
-    """Sends numbered blocks, each when it is asked for, so that a transfer lasts as long as a test
-    wants; counts what was sent and its SHA-256."""
-
-    def __init__(self, stream):
-        self.stream, self.digest, self.count = stream, hashlib.sha256(), 0
-        self._stop = threading.Event()
-        self._worker = Background(self._run)
-
-    def _run(self):
-        number = 0
-        while not self._stop.is_set():
-            block = number.to_bytes(8, "big") * 1024
-            self.stream.sendall(block)
-            self.digest.update(block)
-            self.count += len(block)
-            number += 1
-            self._stop.wait(0.002)
-        self.stream.shutdown(socket.SHUT_WR)
-
-    def finish(self):
-        self._stop.set()
-        self._worker.result()
-        return self.count, self.digest.hexdigest()
-
-
-def progress(sender):
-    """Waits until a megabyte more has gone out, beyond any buffer between the ends."""
-    goal = sender.count + MEGABYTE
-    wait_for(lambda: sender.count >= goal, "the transfer to go on", patience=60)
 
 
 @pytest.mark.parametrize("victim", ["enclave", "parent"])

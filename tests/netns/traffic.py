@@ -12,6 +12,7 @@ import threading
 from netns import PATIENCE, wait_for, wildcard
 from topology import INTERNET, PARENT
 
+MEGABYTE = 1 << 20
 _ports = itertools.count()
 
 
@@ -21,12 +22,13 @@ def next_port():
 
 
 class Path:
-    """Who dials whom: the client's and the server's namespace and the address to dial."""
+    """Who dials whom: the client's and the server's namespace and the address to dial. `inside` is
+    where the end in the enclave is when that is not the enclave's own namespace."""
 
-    def __init__(self, tunnel, direction, version):
-        inside, internet = tunnel.enclave.namespace, tunnel.topology.internet
+    def __init__(self, tunnel, direction, version, inside=None, port=None):
+        inside, internet = inside or tunnel.enclave.namespace, tunnel.topology.internet
         self.version = version
-        self.port = next_port()
+        self.port = port or next_port()
         if direction == "out":
             self.client, self.server = inside, internet
             self.address = INTERNET[version]
@@ -120,6 +122,38 @@ def transfer(sender, receiver, count):
     sent = send_random(sender, count)
     sender.shutdown(socket.SHUT_WR)
     assert receiving.result() == (count, sent)
+
+
+class SlowSender:
+    """Sends numbered blocks, each when it is asked for, so that a transfer lasts as long as a test
+    wants; counts what was sent and its SHA-256."""
+
+    def __init__(self, stream):
+        self.stream, self.digest, self.count = stream, hashlib.sha256(), 0
+        self._stop = threading.Event()
+        self._worker = Background(self._run)
+
+    def _run(self):
+        number = 0
+        while not self._stop.is_set():
+            block = number.to_bytes(8, "big") * 1024
+            self.stream.sendall(block)
+            self.digest.update(block)
+            self.count += len(block)
+            number += 1
+            self._stop.wait(0.002)
+        self.stream.shutdown(socket.SHUT_WR)
+
+    def finish(self):
+        self._stop.set()
+        self._worker.result()
+        return self.count, self.digest.hexdigest()
+
+
+def progress(sender):
+    """Waits until a megabyte more has gone out, beyond any buffer between the ends."""
+    goal = sender.count + MEGABYTE
+    wait_for(lambda: sender.count >= goal, "the transfer to go on", patience=60)
 
 
 def echo_datagrams(server):
