@@ -94,7 +94,8 @@ static void start_and_run(struct enclave_config *config, struct janitor *janitor
         (struct session){.config = config, .loop = &loop, .device = &device, .capture = &capture};
     if (capture_open(&capture, config, &device, probe_udp_gso(&device), error, sizeof error) < 0 ||
         session_open(&session, error, sizeof error) < 0 ||
-        (!config->no_sandbox && sandbox_enter(config->user, error, sizeof error) < 0))
+        (!config->no_sandbox &&
+         sandbox_enter(&sandbox_datapath, config->user, error, sizeof error) < 0))
         give_up(janitor, error);
     run(&session, &signals);
     session_print_stats(&session, stderr);

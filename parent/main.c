@@ -185,7 +185,8 @@ static int start(struct parent *parent, char *error, size_t error_size)
     parent->server.context.mtu = uplink_mtu(&parent->netdev, config->uplink);
     if (server_open(&parent->server, error, error_size) < 0)
         return -1;
-    return config->no_sandbox ? 0 : sandbox_enter(config->user, error, error_size);
+    return config->no_sandbox ? 0
+                              : sandbox_enter(&sandbox_datapath, config->user, error, error_size);
 }
 
 static void run(struct parent *parent)

@@ -2,6 +2,7 @@
 #include "runtime/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -12,8 +13,37 @@
 
 #include <seccomp.h>
 
-static const cap_value_t kept[] = {CAP_NET_ADMIN, CAP_NET_RAW};
-#define KEPT_COUNT ((int)(sizeof kept / sizeof kept[0]))
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const int datapath_capabilities[] = {CAP_NET_ADMIN, CAP_NET_RAW};
+
+/* The rings, their threads and memory; listening; a device's sysctls and counters. */
+static const int datapath_calls[] = {
+    SCMP_SYS(io_uring_setup),
+    SCMP_SYS(io_uring_enter),
+    SCMP_SYS(io_uring_register),
+    SCMP_SYS(memfd_create),
+    SCMP_SYS(ftruncate),
+    SCMP_SYS(clone3),
+    SCMP_SYS(clone),
+    SCMP_SYS(set_robust_list),
+    SCMP_SYS(rseq),
+    SCMP_SYS(sched_getaffinity),
+    SCMP_SYS(sched_setaffinity),
+    SCMP_SYS(bind),
+    SCMP_SYS(listen),
+    SCMP_SYS(unlink),
+    SCMP_SYS(unlinkat),
+    SCMP_SYS(umask),
+    SCMP_SYS(eventfd2),
+};
+
+const struct sandbox_profile sandbox_datapath = {
+    .capabilities = datapath_capabilities,
+    .capability_count = COUNT(datapath_capabilities),
+    .calls = datapath_calls,
+    .call_count = COUNT(datapath_calls),
+};
 
 static int fail(char *error, size_t error_size, const char *what)
 {
@@ -26,9 +56,9 @@ int sandbox_check_capabilities(char *error, size_t error_size)
     cap_t own = cap_get_proc();
     int result = 0;
 
-    for (int i = 0; own != NULL && i < KEPT_COUNT; i++) {
+    for (size_t i = 0; own != NULL && i < COUNT(datapath_capabilities); i++) {
         cap_flag_value_t value = CAP_CLEAR;
-        cap_get_flag(own, kept[i], CAP_EFFECTIVE, &value);
+        cap_get_flag(own, datapath_capabilities[i], CAP_EFFECTIVE, &value);
         if (value != CAP_SET)
             result = -1;
     }
@@ -54,15 +84,18 @@ static int change_user(const char *user, char *error, size_t error_size)
     return 0;
 }
 
-static int limit_capabilities(char *error, size_t error_size)
+static int limit_capabilities(const struct sandbox_profile *profile, char *error, size_t error_size)
 {
     cap_t wanted = cap_init();
+    int count = (int)profile->capability_count;
+    int result = 0;
 
     if (wanted == NULL)
         return fail(error, error_size, "capabilities");
-    int result = cap_set_flag(wanted, CAP_PERMITTED, KEPT_COUNT, kept, CAP_SET);
-    if (result == 0)
-        result = cap_set_flag(wanted, CAP_EFFECTIVE, KEPT_COUNT, kept, CAP_SET);
+    if (count > 0) /* libcap refuses an empty list */
+        result = cap_set_flag(wanted, CAP_PERMITTED, count, profile->capabilities, CAP_SET);
+    if (result == 0 && count > 0)
+        result = cap_set_flag(wanted, CAP_EFFECTIVE, count, profile->capabilities, CAP_SET);
     if (result == 0)
         result = cap_set_proc(wanted);
     cap_free(wanted);
@@ -70,35 +103,22 @@ static int limit_capabilities(char *error, size_t error_size)
 }
 
 /*
- * By subject: the rings, their threads and memory; sockets and netlink; files under /proc that are
- * read for counters and written for a new device's sysctls; time, signals, exit.
+ * What every daemon does, by subject: memory and locks; sockets; files; events; time, signals,
+ * exit. Opening files is apart, see allow_opening().
  */
-static const int allowed_calls[] = {
-    SCMP_SYS(io_uring_setup),
-    SCMP_SYS(io_uring_enter),
-    SCMP_SYS(io_uring_register),
+static const int common_calls[] = {
     SCMP_SYS(mmap),
     SCMP_SYS(munmap),
     SCMP_SYS(mprotect),
     SCMP_SYS(madvise),
     SCMP_SYS(mremap),
     SCMP_SYS(brk),
-    SCMP_SYS(memfd_create),
-    SCMP_SYS(ftruncate),
-    SCMP_SYS(clone3),
-    SCMP_SYS(clone),
-    SCMP_SYS(set_robust_list),
-    SCMP_SYS(rseq),
     SCMP_SYS(futex),
     SCMP_SYS(sched_yield),
-    SCMP_SYS(sched_getaffinity),
-    SCMP_SYS(sched_setaffinity),
     SCMP_SYS(gettid),
     SCMP_SYS(getpid),
     SCMP_SYS(prctl),
     SCMP_SYS(socket),
-    SCMP_SYS(bind),
-    SCMP_SYS(listen),
     SCMP_SYS(accept4),
     SCMP_SYS(connect),
     SCMP_SYS(getsockopt),
@@ -117,14 +137,9 @@ static const int allowed_calls[] = {
     SCMP_SYS(close),
     SCMP_SYS(fcntl),
     SCMP_SYS(lseek),
-    SCMP_SYS(openat),
     SCMP_SYS(newfstatat),
     SCMP_SYS(fstat),
-    SCMP_SYS(unlink),
-    SCMP_SYS(unlinkat),
     SCMP_SYS(readlink),
-    SCMP_SYS(umask),
-    SCMP_SYS(eventfd2),
     SCMP_SYS(epoll_wait),
     SCMP_SYS(epoll_pwait),
     SCMP_SYS(epoll_ctl),
@@ -148,13 +163,35 @@ static const int allowed_calls[] = {
     SCMP_SYS(exit_group),
 };
 
-static int limit_system_calls(char *error, size_t error_size)
+static int allow_all(scmp_filter_ctx filter, const int *calls, size_t count)
+{
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < count; i++)
+        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+    return result;
+}
+
+/* openat(directory, path, flags): the flags tell reading from everything else. */
+static int allow_opening(scmp_filter_ctx filter, bool read_only)
+{
+    if (!read_only)
+        return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 0);
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+                            SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
+}
+
+static int limit_system_calls(const struct sandbox_profile *profile, char *error, size_t error_size)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     int result = filter == NULL ? -ENOMEM : 0;
 
-    for (size_t i = 0; result == 0 && i < sizeof allowed_calls / sizeof allowed_calls[0]; i++)
-        result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, allowed_calls[i], 0);
+    if (result == 0)
+        result = allow_all(filter, common_calls, COUNT(common_calls));
+    if (result == 0)
+        result = allow_all(filter, profile->calls, profile->call_count);
+    if (result == 0)
+        result = allow_opening(filter, profile->files_read_only);
     if (result == 0)
         result = seccomp_load(filter);
     seccomp_release(filter);
@@ -164,13 +201,14 @@ static int limit_system_calls(char *error, size_t error_size)
     return fail(error, error_size, "seccomp");
 }
 
-int sandbox_enter(const char *user, char *error, size_t error_size)
+int sandbox_enter(const struct sandbox_profile *profile, const char *user, char *error,
+                  size_t error_size)
 {
     if (user != NULL && change_user(user, error, error_size) < 0)
         return -1;
-    if (limit_capabilities(error, error_size) < 0)
+    if (limit_capabilities(profile, error, error_size) < 0)
         return -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return fail(error, error_size, "no_new_privs");
-    return limit_system_calls(error, error_size);
+    return limit_system_calls(profile, error, error_size);
 }

@@ -17,21 +17,30 @@ static void signal_ready(void *context, uint32_t events)
         return;
     if (info.ssi_signo == SIGUSR1)
         signals->print_stats(signals->context);
+    else if (info.ssi_signo == SIGHUP)
+        signals->reload(signals->context);
     else
         signals->stop = true;
+}
+
+static sigset_t daemon_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    return set;
 }
 
 int signals_open(struct signals *signals, struct event_loop *loop,
                  void (*print_stats)(void *context), void *context)
 {
-    sigset_t set;
+    sigset_t set = daemon_signals();
 
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGUSR1);
     if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
         return -errno;
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -43,4 +52,16 @@ int signals_open(struct signals *signals, struct event_loop *loop,
         .context = context,
     };
     return event_add(loop, &signals->source, EPOLLIN);
+}
+
+int signals_on_hangup(struct signals *signals, void (*reload)(void *context))
+{
+    sigset_t set = daemon_signals();
+
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signalfd(signals->source.fd, &set, 0) < 0)
+        return -errno;
+    signals->reload = reload;
+    signal(SIGHUP, SIG_DFL); /* an ignored signal would never become an event */
+    return 0;
 }

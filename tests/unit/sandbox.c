@@ -29,7 +29,7 @@
 static int enter(const char *user)
 {
     char error[512] = "";
-    int result = sandbox_enter(user, error, sizeof error);
+    int result = sandbox_enter(&sandbox_datapath, user, error, sizeof error);
 
     if (result < 0)
         dprintf(2, "%s\n", error);
@@ -161,12 +161,34 @@ static int daily_work(void *context)
     return 0;
 }
 
+/* A profile that keeps nothing: the smallest sandbox. */
+static int nothing_kept(void *user)
+{
+    static const struct sandbox_profile profile = {.files_read_only = true};
+    char error[200], byte;
+
+    CHECK(sandbox_enter(&profile, user, error, sizeof error) == 0);
+    CHECK(strcmp(status_of("\nCapEff:"), "0000000000000000") == 0);
+    CHECK(strcmp(status_of("\nCapPrm:"), "0000000000000000") == 0);
+    int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0 && read(fd, &byte, 1) == 1);
+    CHECK(open("/dev/null", O_WRONLY | O_CLOEXEC) == -1 && errno == EPERM);
+    CHECK(open("/dev/null", O_RDWR | O_CLOEXEC) == -1 && errno == EPERM);
+    CHECK(open(support_path("new"), O_RDONLY | O_CREAT, 0600) == -1 && errno == EPERM);
+    CHECK(open("/dev/null", O_RDONLY | O_TRUNC) == -1 && errno == EPERM);
+    CHECK(syscall(SYS_unlinkat, AT_FDCWD, support_path("new"), 0) == -1 && errno == EPERM);
+    CHECK(syscall(SYS_io_uring_setup, 1, NULL) == -1 && errno == EPERM);
+    CHECK(syscall(SYS_bind, 0, NULL, 0) == -1 && errno == EPERM);
+    CHECK(syscall(SYS_clone3, NULL, 0) == -1 && errno == EPERM);
+    return 0;
+}
+
 static int no_such_user(void *context)
 {
     char error[200] = "";
 
     (void)context;
-    CHECK(sandbox_enter("no-such-user-here", error, sizeof error) == -1);
+    CHECK(sandbox_enter(&sandbox_datapath, "no-such-user-here", error, sizeof error) == -1);
     CHECK(strcmp(error, "no such user: no-such-user-here") == 0);
     return 0;
 }
@@ -218,6 +240,7 @@ CHILD_TEST(other_user, (char *)"nobody")
 CHILD_TEST(forbidden_calls, NULL)
 CHILD_TEST(lane_works, NULL)
 CHILD_TEST(daily_work, NULL)
+CHILD_TEST(nothing_kept, (char *)"nobody")
 CHILD_TEST(no_such_user, NULL)
 CHILD_TEST(check_capabilities, NULL)
 CHILD_TEST(threads_inherit, NULL)
@@ -230,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_forbidden_calls),
         cmocka_unit_test(test_lane_works),
         cmocka_unit_test(test_daily_work),
+        cmocka_unit_test(test_nothing_kept),
         cmocka_unit_test(test_no_such_user),
         cmocka_unit_test(test_check_capabilities),
         cmocka_unit_test(test_threads_inherit),

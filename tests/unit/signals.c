@@ -95,6 +95,21 @@ static void test_ignored(void **state)
     assert_false(signals.stop);
 }
 
+/* SIGHUP is an event of its own once somebody wants it. */
+static void test_hangup(void **state)
+{
+    (void)state;
+    assert_int_equal(signals_on_hangup(&signals, print_stats), 0);
+    for (unsigned i = 1; i <= 2; i++) {
+        assert_int_equal(kill(getpid(), SIGHUP), 0);
+        assert_int_equal(event_wait(&loop, -1), 0);
+        assert_int_equal(printed, i);
+    }
+    assert_int_equal(kill(getpid(), SIGTERM), 0);
+    assert_int_equal(event_wait(&loop, -1), 0);
+    assert_true(signals.stop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +117,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_int, open_signals, close_signals),
         cmocka_unit_test_setup_teardown(test_usr1, open_signals, close_signals),
         cmocka_unit_test_setup_teardown(test_two_at_once, open_signals, close_signals),
+        cmocka_unit_test_setup_teardown(test_hangup, open_signals, close_signals),
         cmocka_unit_test_setup_teardown(test_ignored, open_signals, close_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
