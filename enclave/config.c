@@ -19,19 +19,34 @@ static bool set_link(void *context, const char *value, char *error, size_t error
     return true;
 }
 
+static void print_link(const void *context, struct option_writer *writer)
+{
+    const struct enclave_config *config = context;
+    char text[LINK_TEXT_BYTES];
+
+    if (config->has_link)
+        option_value(writer, "%s", link_format(&config->link, text));
+}
+
+static const char *const capture_names[] = {"auto", "nfqueue", "packet"};
+
 static bool set_capture(void *context, const char *value, char *error, size_t error_size)
 {
-    static const char *const names[] = {"auto", "nfqueue", "packet"};
     struct enclave_config *config = context;
 
-    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(value, names[i]) == 0) {
+    for (unsigned i = 0; i < sizeof capture_names / sizeof capture_names[0]; i++) {
+        if (strcmp(value, capture_names[i]) == 0) {
             config->capture = (enum capture_choice)i;
             return true;
         }
     }
     snprintf(error, error_size, "is not auto, nfqueue or packet");
     return false;
+}
+
+static void print_capture(const void *context, struct option_writer *writer)
+{
+    option_value(writer, "%s", capture_names[((const struct enclave_config *)context)->capture]);
 }
 
 static bool set_address(void *context, const char *value, char *error, size_t error_size)
@@ -45,6 +60,17 @@ static bool set_address(void *context, const char *value, char *error, size_t er
     }
     *(address.version == 4 ? &config->pinned4 : &config->pinned6) = address;
     return true;
+}
+
+static void print_address(const void *context, struct option_writer *writer)
+{
+    const struct enclave_config *config = context;
+    const struct ip_addr *pinned[] = {&config->pinned4, &config->pinned6};
+    char text[ADDR_TEXT_BYTES];
+
+    for (int i = 0; i < 2; i++)
+        if (pinned[i]->version != 0)
+            option_value(writer, "%s", addr_format(pinned[i], text));
 }
 
 static bool set_inside(void *context, const char *value, char *error, size_t error_size)
@@ -61,6 +87,15 @@ static bool set_inside(void *context, const char *value, char *error, size_t err
     return false;
 }
 
+static void print_inside(const void *context, struct option_writer *writer)
+{
+    const struct prefix_table *inside = &((const struct enclave_config *)context)->inside;
+    char text[ADDR_TEXT_BYTES];
+
+    for (size_t i = 0; i < inside->count; i++)
+        option_value(writer, "%s", prefix_format(&inside->entries[i], text));
+}
+
 static bool set_firewall(void *context, const char *value, char *error, size_t error_size)
 {
     struct enclave_config *config = context;
@@ -69,6 +104,12 @@ static bool set_firewall(void *context, const char *value, char *error, size_t e
         return true;
     snprintf(error, error_size, "is not auto, iptables, iptables-legacy or nft");
     return false;
+}
+
+static void print_firewall(const void *context, struct option_writer *writer)
+{
+    option_value(writer, "%s",
+                 rules_backend_name(((const struct enclave_config *)context)->firewall));
 }
 
 static bool set_log_level(void *context, const char *value, char *error, size_t error_size)
@@ -81,37 +122,47 @@ static bool set_log_level(void *context, const char *value, char *error, size_t 
     return false;
 }
 
+static void print_log_level(const void *context, struct option_writer *writer)
+{
+    option_value(writer, "%s", log_level_name(((const struct enclave_config *)context)->log_level));
+}
+
 #define CONFIG struct enclave_config
 
-static const struct option_spec table[] = {
+const struct option_spec enclave_options[] = {
+    {"config", "FILE", "read options from this file first; see docs/configuration.md",
+     OPTION_IS_FILE(CONFIG, file)},
     {"link", "ADDRESS", "where the parent listens: vsock:CID:PORT or unix:PATH",
-     OPTION_IS_CALL(set_link)},
+     OPTION_IS_CALL(set_link, print_link)},
     {"lanes", "NUMBER", "parallel streams to ask for (default: the number of CPUs)",
      OPTION_IS_UNSIGNED(CONFIG, lanes, 1, WIRE_MAX_LANES)},
-    {"capture", "HOW", "auto, nfqueue or packet (default: auto)", OPTION_IS_CALL(set_capture)},
+    {"capture", "HOW", "auto, nfqueue or packet (default: auto)",
+     OPTION_IS_CALL(set_capture, print_capture)},
     {"address", "ADDRESS", "accept only this address from the parent; once for each family",
-     OPTION_IS_CALL(set_address)},
+     OPTION_IS_CALL(set_address, print_address)},
     {"mtu", "BYTES", "never use a larger MTU than this",
      OPTION_IS_UNSIGNED(CONFIG, mtu_max, 1280, 65535)},
     {"inside", "NETWORK",
      "a container network: packets from the parent that claim\nto come from it are dropped; may "
      "be repeated",
-     OPTION_IS_CALL(set_inside)},
+     OPTION_IS_CALL(set_inside, print_inside)},
     {"queue", "NUMBER", "first NFQUEUE number to use (default: 7700)",
      OPTION_IS_UNSIGNED(CONFIG, queue_base, 0, 65535 - WIRE_MAX_LANES)},
     {"queue-length", "PACKETS", "packets that may wait in each queue (default: 2048)",
      OPTION_IS_UNSIGNED(CONFIG, queue_length, 16, 65536)},
     {"firewall", "TOOL", "auto, iptables, iptables-legacy or nft (default: auto)",
-     OPTION_IS_CALL(set_firewall)},
+     OPTION_IS_CALL(set_firewall, print_firewall)},
     {"dead-after", "SECONDS", "give a silent or stalled stream up (default: 10)",
-     OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600)},
+     OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600), .live = true},
     {"user", "NAME", "run as this user once everything is open", OPTION_IS_TEXT(CONFIG, user)},
     {"no-sandbox", NULL, "keep all privileges (for debugging)", OPTION_IS_FLAG(CONFIG, no_sandbox)},
-    {"check", NULL, "check options and host, change nothing", OPTION_IS_FLAG(CONFIG, check)},
+    {"check", NULL, "check options and host, change nothing", OPTION_IS_MODE(CONFIG, check)},
     {"dry-run", NULL, "print the rules that would be applied, change nothing",
-     OPTION_IS_FLAG(CONFIG, dry_run)},
+     OPTION_IS_MODE(CONFIG, dry_run)},
+    {"print-config", NULL, "print the configuration as a file that reads back the same",
+     OPTION_IS_MODE(CONFIG, print_config)},
     {"log-level", "LEVEL", "error, warning, info or debug (default: info)",
-     OPTION_IS_CALL(set_log_level)},
+     OPTION_IS_CALL(set_log_level, print_log_level), .live = true},
     {.name = NULL},
 };
 
@@ -125,8 +176,8 @@ static unsigned cpu_count(void)
     return count < WIRE_MAX_LANES ? count : WIRE_MAX_LANES;
 }
 
-enum options_result enclave_config_read(struct enclave_config *config, int argc, char **argv,
-                                        char *error, size_t error_size)
+enum options_result enclave_config_read_again(struct enclave_config *config, int argc, char **argv,
+                                              char *text, char *error, size_t error_size)
 {
     *config = (struct enclave_config){
         .lanes = cpu_count(),
@@ -137,14 +188,21 @@ enum options_result enclave_config_read(struct enclave_config *config, int argc,
         .firewall = RULES_AUTO,
         .log_level = LOG_LEVEL_INFO,
     };
-    enum options_result result =
-        options_parse(table, "causeway-enclave", "a network for a sealed enclave, enclave side",
-                      argc, argv, config, error, error_size);
-    if (result == OPTIONS_OK && !config->has_link) {
+    enum options_result result = options_parse_again(enclave_options, "causeway-enclave",
+                                                     "a network for a sealed enclave, enclave side",
+                                                     argc, argv, text, config, error, error_size);
+    /* --check answers for a host before anybody has decided on the link. */
+    if (result == OPTIONS_OK && !config->has_link && !config->check) {
         snprintf(error, error_size, "--link is missing: where does the parent listen?");
         return OPTIONS_INVALID;
     }
     return result;
+}
+
+enum options_result enclave_config_read(struct enclave_config *config, int argc, char **argv,
+                                        char *error, size_t error_size)
+{
+    return enclave_config_read_again(config, argc, argv, NULL, error, error_size);
 }
 
 static bool address_is_ordinary(const struct ip_addr *address)

@@ -28,13 +28,22 @@ struct enclave_config {
     unsigned dead_seconds;
     enum rules_backend firewall;
     const char *user;
-    bool no_sandbox, check, dry_run;
+    bool no_sandbox, check, dry_run, print_config;
     enum log_level log_level;
+    struct option_file file;
 };
 
 /* Reads the command line into *config, defaults first. error[] as options_parse(). */
 enum options_result enclave_config_read(struct enclave_config *config, int argc, char **argv,
                                         char *error, size_t error_size);
+
+/* The same with the configuration file's present text, from malloc(), for a daemon that can no
+ * longer open it. The text is config's afterwards, whatever the result. */
+enum options_result enclave_config_read_again(struct enclave_config *config, int argc, char **argv,
+                                              char *text, char *error, size_t error_size);
+
+/* The table behind both, for options_print() and options_compare(). */
+extern const struct option_spec enclave_options[];
 
 /*
  * Is the parent's CONFIG acceptable? The parent is not trusted: addresses must be ordinary unicast

@@ -116,6 +116,10 @@ int main(int argc, char **argv)
         log_error("%s", error);
         return 2;
     }
+    if (config.print_config) {
+        options_print(enclave_options, &config, stdout);
+        return EXIT_SUCCESS;
+    }
     if (config.check)
         return check_enclave(&config);
     if (config.dry_run) {

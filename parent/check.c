@@ -36,7 +36,7 @@ static bool uses_vsock(const struct parent_config *config)
     for (unsigned i = 0; i < config->enclave_count; i++)
         if (config->enclaves[i].link.kind == LINK_VSOCK)
             return true;
-    return false;
+    return config->enclave_count == 0;
 }
 
 static void print_enclaves(const struct parent_config *config)

@@ -23,6 +23,7 @@ static bool enclave_attribute(struct enclave_entry *entry, const char *text, cha
         size_t length = strlen(text + 5);
         if (length > 0 && length < sizeof entry->name && strpbrk(text + 5, "=:/ ") == NULL) {
             memcpy(entry->name, text + 5, length + 1);
+            entry->named = true;
             return true;
         }
         snprintf(error, error_size,
@@ -90,6 +91,21 @@ static bool set_enclave(void *context, const char *value, char *error, size_t er
     return true;
 }
 
+static void print_enclave(const void *context, struct option_writer *writer)
+{
+    const struct parent_config *config = context;
+    char link[LINK_TEXT_BYTES], address[ADDR_TEXT_BYTES];
+
+    for (unsigned i = 0; i < config->enclave_count; i++) {
+        const struct enclave_entry *entry = &config->enclaves[i];
+        bool placed = entry->address.version != 0;
+        option_value(writer, "%s%s%s%s%s", link_format(&entry->link, link),
+                     entry->named ? ",name=" : "", entry->named ? entry->name : "",
+                     placed ? ",address=" : "",
+                     placed ? addr_format(&entry->address, address) : "");
+    }
+}
+
 static bool set_publish(void *context, const char *value, char *error, size_t error_size)
 {
     struct parent_config *config = context;
@@ -102,6 +118,15 @@ static bool set_publish(void *context, const char *value, char *error, size_t er
         return false;
     config->publish_count++;
     return true;
+}
+
+static void print_publish(const void *context, struct option_writer *writer)
+{
+    const struct parent_config *config = context;
+    char text[PUBLISH_TEXT_BYTES];
+
+    for (unsigned i = 0; i < config->publish_count; i++)
+        option_value(writer, "%s", publish_format(&config->publish[i], text));
 }
 
 static bool set_pool(const char *value, int version, unsigned max_length, struct ip_prefix *pool,
@@ -136,6 +161,23 @@ static bool set_pool6(void *context, const char *value, char *error, size_t erro
                     error_size);
 }
 
+static void print_pool(const struct ip_prefix *pool, struct option_writer *writer)
+{
+    char text[ADDR_TEXT_BYTES];
+
+    option_value(writer, "%s", pool->addr.version != 0 ? prefix_format(pool, text) : "none");
+}
+
+static void print_pool4(const void *context, struct option_writer *writer)
+{
+    print_pool(&((const struct parent_config *)context)->pool4, writer);
+}
+
+static void print_pool6(const void *context, struct option_writer *writer)
+{
+    print_pool(&((const struct parent_config *)context)->pool6, writer);
+}
+
 static bool set_allow(void *context, const char *value, char *error, size_t error_size)
 {
     struct parent_config *config = context;
@@ -148,6 +190,15 @@ static bool set_allow(void *context, const char *value, char *error, size_t erro
     else
         return true;
     return false;
+}
+
+static void print_allow(const void *context, struct option_writer *writer)
+{
+    const struct prefix_table *allow = &((const struct parent_config *)context)->allow;
+    char text[ADDR_TEXT_BYTES];
+
+    for (size_t i = 0; i < allow->count; i++)
+        option_value(writer, "%s", prefix_format(&allow->entries[i], text));
 }
 
 static bool set_dns(void *context, const char *value, char *error, size_t error_size)
@@ -165,6 +216,15 @@ static bool set_dns(void *context, const char *value, char *error, size_t error_
     return false;
 }
 
+static void print_dns(const void *context, struct option_writer *writer)
+{
+    const struct parent_config *config = context;
+    char text[ADDR_TEXT_BYTES];
+
+    for (unsigned i = 0; i < config->dns_count; i++)
+        option_value(writer, "%s", addr_format(&config->dns[i], text));
+}
+
 static bool set_uplink(void *context, const char *value, char *error, size_t error_size)
 {
     struct parent_config *config = context;
@@ -177,12 +237,25 @@ static bool set_uplink(void *context, const char *value, char *error, size_t err
     return true;
 }
 
+static void print_uplink(const void *context, struct option_writer *writer)
+{
+    const char *uplink = ((const struct parent_config *)context)->uplink;
+
+    option_value(writer, "%s", uplink ? uplink : "auto");
+}
+
 static bool set_firewall(void *context, const char *value, char *error, size_t error_size)
 {
     if (rules_backend_parse(value, &((struct parent_config *)context)->firewall))
         return true;
     snprintf(error, error_size, "is not auto, iptables, iptables-legacy or nft");
     return false;
+}
+
+static void print_firewall(const void *context, struct option_writer *writer)
+{
+    option_value(writer, "%s",
+                 rules_backend_name(((const struct parent_config *)context)->firewall));
 }
 
 static bool set_log_level(void *context, const char *value, char *error, size_t error_size)
@@ -193,22 +266,29 @@ static bool set_log_level(void *context, const char *value, char *error, size_t 
     return false;
 }
 
+static void print_log_level(const void *context, struct option_writer *writer)
+{
+    option_value(writer, "%s", log_level_name(((const struct parent_config *)context)->log_level));
+}
+
 #define CONFIG struct parent_config
 
-static const struct option_spec table[] = {
+const struct option_spec parent_options[] = {
+    {"config", "FILE", "read options from this file first; see docs/configuration.md",
+     OPTION_IS_FILE(CONFIG, file)},
     {"enclave", "PEER[,name=NAME][,address=ADDRESS]",
      "an enclave that may connect; may be repeated. PEER is\n"
      "vsock:CID:PORT (its CID, the port to listen on; CID\n"
      "may be any) or unix:PATH (the socket to listen on)",
-     OPTION_IS_CALL(set_enclave)},
+     OPTION_IS_CALL(set_enclave, print_enclave)},
     {"publish", "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]",
      "forward ports of this host to an enclave, for example\n"
      "443:443 or web=8000-8010:8000-8010/udp; may be repeated",
-     OPTION_IS_CALL(set_publish)},
+     OPTION_IS_CALL(set_publish, print_publish), .live = true},
     {"pool", "NETWORK", "IPv4 addresses for enclaves, or none (default:\n" DEFAULT_POOL4 ")",
-     OPTION_IS_CALL(set_pool4)},
+     OPTION_IS_CALL(set_pool4, print_pool4)},
     {"pool6", "NETWORK", "IPv6 addresses for enclaves, or none (default:\n" DEFAULT_POOL6 ")",
-     OPTION_IS_CALL(set_pool6)},
+     OPTION_IS_CALL(set_pool6, print_pool6)},
     {"routed4", NULL, "the IPv4 pool is routed to this host: no masquerade",
      OPTION_IS_FLAG(CONFIG, routed4)},
     {"routed6", NULL, "the IPv6 pool is routed to this host: no masquerade",
@@ -218,24 +298,26 @@ static const struct option_spec table[] = {
      "Link-local addresses (the metadata service) need an\n"
      "--allow that lies among them; the pool itself lets\n"
      "enclaves reach each other",
-     OPTION_IS_CALL(set_allow)},
+     OPTION_IS_CALL(set_allow, print_allow), .live = true},
     {"dns", "ADDRESS", "a resolver to tell enclaves about; may be repeated",
-     OPTION_IS_CALL(set_dns)},
+     OPTION_IS_CALL(set_dns, print_dns), .live = true},
     {"uplink", "DEVICE", "take the MTU from this device (default: auto, the\ndefault route's)",
-     OPTION_IS_CALL(set_uplink)},
+     OPTION_IS_CALL(set_uplink, print_uplink), .live = true},
     {"lanes", "NUMBER", "most streams to grant an enclave (default: 8)",
-     OPTION_IS_UNSIGNED(CONFIG, lanes_max, 1, WIRE_MAX_LANES)},
+     OPTION_IS_UNSIGNED(CONFIG, lanes_max, 1, WIRE_MAX_LANES), .live = true},
     {"firewall", "TOOL", "auto, iptables, iptables-legacy or nft (default: auto)",
-     OPTION_IS_CALL(set_firewall)},
+     OPTION_IS_CALL(set_firewall, print_firewall)},
     {"dead-after", "SECONDS", "give a silent or stalled stream up (default: 10)",
-     OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600)},
+     OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600), .live = true},
     {"user", "NAME", "run as this user once everything is open", OPTION_IS_TEXT(CONFIG, user)},
     {"no-sandbox", NULL, "keep all privileges (for debugging)", OPTION_IS_FLAG(CONFIG, no_sandbox)},
-    {"check", NULL, "check options and host, change nothing", OPTION_IS_FLAG(CONFIG, check)},
+    {"check", NULL, "check options and host, change nothing", OPTION_IS_MODE(CONFIG, check)},
     {"dry-run", NULL, "print the rules that would be applied, change nothing",
-     OPTION_IS_FLAG(CONFIG, dry_run)},
+     OPTION_IS_MODE(CONFIG, dry_run)},
+    {"print-config", NULL, "print the configuration as a file that reads back the same",
+     OPTION_IS_MODE(CONFIG, print_config)},
     {"log-level", "LEVEL", "error, warning, info or debug (default: info)",
-     OPTION_IS_CALL(set_log_level)},
+     OPTION_IS_CALL(set_log_level, print_log_level), .live = true},
     {.name = NULL},
 };
 
@@ -391,8 +473,37 @@ static bool check_publish(const struct parent_config *config, char *error, size_
     return true;
 }
 
-enum options_result parent_config_read(struct parent_config *config, int argc, char **argv,
-                                       char *error, size_t error_size)
+/* ---- what changes while the daemon runs ---- */
+
+static const struct option_spec policy_options[] = {
+    {"publish", "PORTS", "", OPTION_IS_CALL(set_publish, print_publish)},
+    {"allow", "NETWORK", "", OPTION_IS_CALL(set_allow, print_allow)},
+    {.name = NULL},
+};
+
+void parent_policy_print(const struct parent_config *config, FILE *out)
+{
+    options_print(policy_options, config, out);
+}
+
+bool parent_policy_take(struct parent_config *config, char *text, char *error, size_t error_size)
+{
+    static struct parent_config next; /* too large for a stack; one thread */
+
+    next = *config;
+    next.publish_count = 0;
+    next.allow.count = 0;
+    if (!options_parse_text(policy_options, "policy", text, &next, error, error_size) ||
+        !check_publish(&next, error, error_size))
+        return false;
+    *config = next;
+    return true;
+}
+
+/* ---- all of it ---- */
+
+enum options_result parent_config_read_again(struct parent_config *config, int argc, char **argv,
+                                             char *text, char *error, size_t error_size)
 {
     *config = (struct parent_config){
         .lanes_max = WIRE_MAX_LANES,
@@ -402,16 +513,23 @@ enum options_result parent_config_read(struct parent_config *config, int argc, c
     };
     prefix_parse(DEFAULT_POOL4, &config->pool4);
     prefix_parse(DEFAULT_POOL6, &config->pool6);
-    enum options_result result =
-        options_parse(table, "causeway-parent", "a network for sealed enclaves, parent side", argc,
-                      argv, config, error, error_size);
+    enum options_result result = options_parse_again(parent_options, "causeway-parent",
+                                                     "a network for sealed enclaves, parent side",
+                                                     argc, argv, text, config, error, error_size);
     if (result != OPTIONS_OK)
         return result;
-    if (config->enclave_count == 0)
+    /* --check answers for a host before anybody has decided on the enclaves. */
+    if (config->enclave_count == 0 && !config->check)
         snprintf(error, error_size, "--enclave is missing: which enclave may connect?");
     else if (config->pool4.addr.version == 0 && config->pool6.addr.version == 0)
         snprintf(error, error_size, "--pool and --pool6 are both none: enclaves need addresses");
     else if (assign_slots(config, error, error_size) && check_publish(config, error, error_size))
         return OPTIONS_OK;
     return OPTIONS_INVALID;
+}
+
+enum options_result parent_config_read(struct parent_config *config, int argc, char **argv,
+                                       char *error, size_t error_size)
+{
+    return parent_config_read_again(config, argc, argv, NULL, error, error_size);
 }

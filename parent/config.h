@@ -27,6 +27,7 @@
 struct enclave_entry {
     struct link_addr link; /* vsock: the enclave's CID (or any) and the port it dials */
     char name[PARENT_NAME_BYTES];
+    bool named;             /* by name=; else the name was made up here */
     struct ip_addr address; /* "none": chosen from the pool */
     uint32_t slot;          /* 0 for vsock:any, which gives slots out as enclaves come */
 };
@@ -53,14 +54,31 @@ struct parent_config {
     unsigned dead_seconds;
     enum rules_backend firewall;
     const char *user;
-    bool no_sandbox, check, dry_run;
+    bool no_sandbox, check, dry_run, print_config;
     enum log_level log_level;
+    struct option_file file;
 };
 
 /* Reads and cross-checks the command line: every enclave has its slot, every published port its
  * enclave. */
 enum options_result parent_config_read(struct parent_config *config, int argc, char **argv,
                                        char *error, size_t error_size);
+
+/* The same with the configuration file's present text, from malloc(), for a daemon that can no
+ * longer open it. The text is config's afterwards, whatever the result. */
+enum options_result parent_config_read_again(struct parent_config *config, int argc, char **argv,
+                                             char *text, char *error, size_t error_size);
+
+/* The table behind both, for options_print() and options_compare(). */
+extern const struct option_spec parent_options[];
+
+/*
+ * The part that changes while the daemon runs: published ports and opened networks. The lists are
+ * exchanged as text in the file's form; taking one replaces both lists and checks it against the
+ * enclaves. text is cut up. On false, with a sentence, config is as it was.
+ */
+void parent_policy_print(const struct parent_config *config, FILE *out);
+bool parent_policy_take(struct parent_config *config, char *text, char *error, size_t error_size);
 
 /* Finds an enclave by name; NULL if there is none. An empty name is the only enclave. */
 const struct enclave_entry *parent_config_find(const struct parent_config *config,

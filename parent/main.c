@@ -226,6 +226,10 @@ int main(int argc, char **argv)
         log_error("%s", error);
         return 2;
     }
+    if (parent.config.print_config) {
+        options_print(parent_options, &parent.config, stdout);
+        return EXIT_SUCCESS;
+    }
     if (parent.config.check)
         return check_parent(&parent.config);
     if (parent.config.dry_run)

@@ -101,6 +101,27 @@ bool publish_parse(const char *text, struct publish_entry *out, char *error, siz
     return true;
 }
 
+static const char *format_ports(unsigned first, unsigned last, char *out, size_t size)
+{
+    snprintf(out, size, first == last ? "%u" : "%u-%u", first, last);
+    return out;
+}
+
+const char *publish_format(const struct publish_entry *entry, char *out)
+{
+    char outside[16], inside[16], address[ADDR_TEXT_BYTES], listen[ADDR_TEXT_BYTES + 4] = "";
+    unsigned to_last = entry->to_first + entry->last - (unsigned)entry->first;
+
+    if (entry->listen.version != 0)
+        snprintf(listen, sizeof listen, entry->listen.version == 6 ? "[%s]:" : "%s:",
+                 addr_format(&entry->listen, address));
+    snprintf(out, PUBLISH_TEXT_BYTES, "%s%s%s%s:%s/%s", entry->enclave,
+             entry->enclave[0] ? "=" : "", listen,
+             format_ports(entry->first, entry->last, outside, sizeof outside),
+             format_ports(entry->to_first, to_last, inside, sizeof inside), entry->protocol);
+    return out;
+}
+
 bool publish_overlap(const struct publish_entry *a, const struct publish_entry *b)
 {
     if (strcmp(a->protocol, b->protocol) != 0 || a->first > b->last || b->first > a->last)

@@ -11,6 +11,10 @@
  */
 bool publish_parse(const char *text, struct publish_entry *out, char *error, size_t error_size);
 
+/* The text that parses to the entry, into out[PUBLISH_TEXT_BYTES]; returns out. */
+#define PUBLISH_TEXT_BYTES (PARENT_NAME_BYTES + ADDR_TEXT_BYTES + 48)
+const char *publish_format(const struct publish_entry *entry, char *out);
+
 /* Would both want the same port of the same address? */
 bool publish_overlap(const struct publish_entry *a, const struct publish_entry *b);
 

@@ -19,6 +19,21 @@ void log_init(const char *program, enum log_level level)
     highest_level = level;
 }
 
+void log_set_level(enum log_level level)
+{
+    __atomic_store_n(&highest_level, level, __ATOMIC_RELAXED);
+}
+
+static bool is_shown(enum log_level level)
+{
+    return level <= __atomic_load_n(&highest_level, __ATOMIC_RELAXED);
+}
+
+const char *log_level_name(enum log_level level)
+{
+    return level_names[level];
+}
+
 bool log_level_parse(const char *text, enum log_level *out)
 {
     for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++) {
@@ -36,7 +51,7 @@ static __attribute__((format(printf, 2, 0))) void log_line(enum log_level level,
 {
     char text[1024];
 
-    if (level > highest_level)
+    if (!is_shown(level))
         return;
     vsnprintf(text, sizeof text, format, arguments);
     fprintf(stderr, "%s: %s: %s\n", program_name, level_names[level], text);
@@ -71,7 +86,7 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
     uint64_t now_ms = clock_ms();
     va_list arguments;
 
-    if (level > highest_level)
+    if (!is_shown(level))
         return;
     if (limit->window_start_ms == 0 || now_ms - limit->window_start_ms >= LOG_LIMIT_WINDOW_MS) {
         if (limit->held_back > 0)

@@ -16,7 +16,10 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_D
 
 /* Sets the program's name (static string) and the highest level that is printed. */
 void log_init(const char *program, enum log_level level);
+/* Changes the level; any thread may be logging meanwhile. */
+void log_set_level(enum log_level level);
 bool log_level_parse(const char *text, enum log_level *out);
+const char *log_level_name(enum log_level level);
 
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -148,9 +148,22 @@ def vnet():
     yield "fragment", header(0, 0, 34, 6) + PACKETS["udp4-first"]
 
 
+def options_file():
+    yield "all", b"# comment\nflag = yes\nnumber = 12\ntext = a = b # c\nlist = one\nlist=two\n"
+    yield "bare-flag", b"flag"
+    yield "crlf", b"flag = no\r\n\tnumber=99\t\r\n"
+    yield "empty-text", b"text ="
+    yield "unknown", b"\n\nnumbre = 1\n"
+    yield "number", b"number = 100"
+    yield "control", b"text = a\x0bb"
+    yield "nul", b"text = a\0number = 7"
+    yield "list-full", b"list = x\n" * 9
+    yield "no-value", b"number\n"
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus")
-    for target in (frames, handshake, segment, vnet):
+    for target in (frames, handshake, options_file, segment, vnet):
         folder = root / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in target():

@@ -294,6 +294,54 @@ static void test_pins(void **state)
     refused(offer(), "it offers fdc5:7e1a:9b40::2 where fdc5:7e1a:9b40::3 is pinned");
 }
 
+static char *print_config(void)
+{
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+
+    assert_non_null(out);
+    options_print(enclave_options, &config, out);
+    fclose(out);
+    return text;
+}
+
+/* What is printed reads back, by --config, as the same configuration. */
+static void round_trip(const char *line)
+{
+    char again[600];
+
+    good(line);
+    char *once = print_config();
+    FILE *out = fopen(support_path("conf"), "we");
+    assert_non_null(out);
+    fputs(once, out);
+    fclose(out);
+    snprintf(again, sizeof again, "--config %s", support_path("conf"));
+    good(again);
+    char *twice = print_config();
+    assert_string_equal(once, twice);
+    free(once);
+    free(twice);
+    option_file_free(&config.file);
+}
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    round_trip("--link vsock:3:5005");
+    round_trip("--link unix:/run/a=b,c --lanes 8 --capture nfqueue --address 100.127.0.9 --address "
+               "fdc5::9 --mtu 1280 --inside 172.17.0.0/16 --inside fd00:d::/64 --queue 65527 "
+               "--queue-length 16 --firewall iptables-legacy --dead-after 600 --user nobody "
+               "--no-sandbox --dry-run --log-level debug");
+}
+
+static void test_check_needs_no_link(void **state)
+{
+    (void)state;
+    good("--check");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +356,8 @@ int main(void)
         cmocka_unit_test(test_hostile_addresses),
         cmocka_unit_test(test_inside),
         cmocka_unit_test(test_pins),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_check_needs_no_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

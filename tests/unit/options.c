@@ -26,12 +26,20 @@ static bool set_color(void *context, const char *value, char *error, size_t erro
     return true;
 }
 
+static void print_color(const void *context, struct option_writer *writer)
+{
+    const struct settings *own = context;
+
+    if (own->calls > 0)
+        option_value(writer, "%s", own->last);
+}
+
 static const struct option_spec table[] = {
     {"loud", NULL, "make noise", OPTION_IS_FLAG(struct settings, loud)},
     {"count", "NUMBER", "how many", OPTION_IS_UNSIGNED(struct settings, count, 2, 40)},
     {"title", "TEXT", "what it is called,\nin two lines", OPTION_IS_TEXT(struct settings, title)},
     {"a-name-that-reaches-the-help", "TEXT", "below", OPTION_IS_TEXT(struct settings, title)},
-    {"color", "COLOR", "red or blue", OPTION_IS_CALL(set_color)},
+    {"color", "COLOR", "red or blue", OPTION_IS_CALL(set_color, print_color)},
     {.name = NULL},
 };
 
@@ -117,6 +125,18 @@ static void test_error_sentences(void **state)
     assert_refused(parse("--color", "silent", NULL), "--color: 'silent' is not acceptable");
 }
 
+static void test_what_no_file_can_say(void **state)
+{
+    (void)state;
+    assert_refused(parse("--title", "a\nb", NULL),
+                   "--title: 'a?b' has a control character in it, or a blank at an end");
+    assert_refused(parse("--title", " a", NULL),
+                   "--title: ' a' has a control character in it, or a blank at an end");
+    assert_refused(parse("--title", "a ", NULL),
+                   "--title: 'a ' has a control character in it, or a blank at an end");
+    assert_int_equal(parse("--title", "a b", NULL), OPTIONS_OK);
+}
+
 /* A word from the command line does not overrun the sentence. */
 static void test_long_words(void **state)
 {
@@ -186,10 +206,15 @@ static void test_numbers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nothing),    cmocka_unit_test(test_every_kind),
-        cmocka_unit_test(test_equals),     cmocka_unit_test(test_error_sentences),
-        cmocka_unit_test(test_long_words), cmocka_unit_test(test_help),
-        cmocka_unit_test(test_version),    cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_every_kind),
+        cmocka_unit_test(test_equals),
+        cmocka_unit_test(test_error_sentences),
+        cmocka_unit_test(test_what_no_file_can_say),
+        cmocka_unit_test(test_long_words),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_version),
+        cmocka_unit_test(test_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

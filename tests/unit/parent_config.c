@@ -317,6 +317,88 @@ static void test_publish_on_a_family_that_is_off(void **state)
     good(ONE "--pool6 none --publish 192.0.2.1:80:80 --publish 81:81");
 }
 
+static char *print_config(void)
+{
+    char *text = NULL;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+
+    assert_non_null(out);
+    options_print(parent_options, &config, out);
+    fclose(out);
+    return text;
+}
+
+/* What is printed reads back, by --config, as the same configuration. */
+static void round_trip(const char *line)
+{
+    char again[600];
+
+    good(line);
+    char *once = print_config();
+    FILE *out = fopen(support_path("conf"), "we");
+    assert_non_null(out);
+    fputs(once, out);
+    fclose(out);
+    snprintf(again, sizeof again, "--config %s", support_path("conf"));
+    good(again);
+    char *twice = print_config();
+    assert_string_equal(once, twice);
+    free(once);
+    free(twice);
+    option_file_free(&config.file);
+}
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    round_trip("--enclave unix:/run/a");
+    round_trip("--enclave unix:/run/a:b=c --pool6 none");
+    round_trip(
+        "--enclave vsock:16:5005,name=web,address=100.127.0.50 --enclave vsock:any:5006 "
+        "--enclave unix:/run/x,name=box --publish web=443:443 --publish "
+        "box=198.51.100.3:8000-8010:9000-9010/udp --publish box=[2001:db8::3]:80:81 "
+        "--pool 100.127.0.0/24 --pool6 fd01::/64 --routed4 --routed6 --allow 10.0.0.0/8 --allow "
+        "fd00::/8 --dns 9.9.9.9 --dns 2620:fe::fe --uplink eth7 --lanes 3 --firewall nft "
+        "--dead-after 3 --user nobody --no-sandbox --dry-run --log-level error");
+}
+
+static void test_check_needs_no_enclave(void **state)
+{
+    (void)state;
+    good("--check");
+}
+
+/* The part that changes at run time: taken whole or not at all. */
+static void test_policy(void **state)
+{
+    char text[200], *printed = NULL;
+    size_t length;
+
+    (void)state;
+    good("--enclave unix:/run/a,name=web --publish 443:443 --allow 10.0.0.0/8 --dns 9.9.9.9");
+    strcpy(text, "publish = web=80:8080\nallow = fd00::/8\npublish = 53:53/udp\n");
+    assert_true(parent_policy_take(&config, text, error_text, sizeof error_text));
+    assert_int_equal(config.publish_count, 2);
+    assert_int_equal(config.allow.count, 1);
+    assert_int_equal(config.dns_count, 1);
+    FILE *out = open_memstream(&printed, &length);
+    parent_policy_print(&config, out);
+    fclose(out);
+    assert_string_equal(printed,
+                        "publish = web=80:8080/tcp\npublish = 53:53/udp\nallow = fd00::/8\n");
+    strcpy(text, "publish = 443:443\npublish = box=80:80\n");
+    assert_false(parent_policy_take(&config, text, error_text, sizeof error_text));
+    assert_string_equal(error_text, "--publish: no --enclave is called 'box'");
+    strcpy(text, "enclave = unix:/run/b\n");
+    assert_false(parent_policy_take(&config, text, error_text, sizeof error_text));
+    assert_string_equal(error_text, "policy:1: unknown key 'enclave'");
+    assert_int_equal(config.publish_count, 2);
+    assert_true(parent_policy_take(&config, printed, error_text, sizeof error_text));
+    assert_int_equal(config.publish_count, 2);
+    free(printed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +414,9 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_publish),
         cmocka_unit_test(test_publish_on_a_family_that_is_off),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_check_needs_no_enclave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
