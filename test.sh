@@ -3,19 +3,22 @@
 # Builds causeway and runs its tests. The last line counts them all: "N passed, N failed, N skipped".
 #
 #   --quick          one build, unit tests, fuzz corpora and one form of the tunnel
+#   --vm             nothing but the guests: Debian's kernel in QEMU, real vsock (a part of every
+#                    run that is not --quick)
 #   --only PATTERN   only tests whose name contains PATTERN (pytest -k syntax for namespace tests)
 #   --no-install     do not install missing packages
 #   --bench          also run the quick benchmark; it asserts nothing
 set -uo pipefail
 cd "$(dirname "$(readlink -f "$0")")" || exit 1
 
-quick='' only='' install=yes bench=''
+quick='' only='' install=yes bench='' guests=()
 while [[ $# -gt 0 ]]; do
     case $1 in
     --quick) quick=yes ;;
     --only) only=${2:?--only needs a pattern} && shift ;;
     --no-install) install='' ;;
     --bench) bench=yes ;;
+    --vm) guests+=(vm) ;;
     --help) sed -n '3,/^set/{s/^# \{0,1\}//;/^set/d;p}' "$0" && exit 0 ;;
     *) echo "test.sh: unknown option '$1' (see --help)" >&2 && exit 2 ;;
     esac
@@ -68,27 +71,46 @@ netns() {
     [[ $status -le 1 || $status -eq 5 ]] || broken=1
 }
 
-section "gcc: build, unit tests, fuzz corpora, lint"
-build build && unit build
+# guest DEPTH: the tests of one depth of virtual machines (docs/testing.md).
+guest() {
+    section "$1: guests in QEMU"
+    netns "$1" build "tests/vm/test_$1.py"
+}
 
-if [[ ! $quick ]]; then
-    section "clang with AddressSanitizer and UndefinedBehaviorSanitizer: build, unit tests, fuzz corpora"
-    # The sandbox would forbid what the sanitizers' run time needs; the sandbox's own test runs above.
-    CC=clang build build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined \
-        -Db_lundef=false && unit build-asan
-    section "namespace tests, sanitizer build, a part of them"
-    CAUSEWAY_TEST_ARGUMENTS=--no-sandbox UBSAN_OPTIONS=halt_on_error=1 \
-        netns netns-asan build-asan --forms=nfqueue-4,packet-1 \
-        tests/netns/test_clients.py tests/netns/test_datagrams.py tests/netns/test_hostile.py
+everything() {
+    section "gcc: build, unit tests, fuzz corpora, lint"
+    build build && unit build
+
+    if [[ ! $quick ]]; then
+        section "clang with AddressSanitizer and UndefinedBehaviorSanitizer: build, unit tests, fuzz corpora"
+        # The sandbox would forbid what the sanitizers' run time needs; the sandbox's own test runs above.
+        CC=clang build build-asan --buildtype=debugoptimized -Db_sanitize=address,undefined \
+            -Db_lundef=false && unit build-asan
+        section "namespace tests, sanitizer build, a part of them"
+        CAUSEWAY_TEST_ARGUMENTS=--no-sandbox UBSAN_OPTIONS=halt_on_error=1 \
+            netns netns-asan build-asan --forms=nfqueue-4,packet-1 \
+            tests/netns/test_clients.py tests/netns/test_datagrams.py tests/netns/test_hostile.py
+    fi
+
+    section "namespace tests"
+    netns netns build ${quick:+--forms=nfqueue-4} tests/netns
+
+    if [[ $bench ]]; then
+        section "benchmark (quick; asserts nothing)"
+        bench/run --quick --build build
+    fi
+}
+
+if [[ ${#guests[@]} -eq 0 ]]; then
+    everything
+    [[ $quick ]] || guests=(vm)
+else
+    section "gcc: build"
+    build build
 fi
-
-section "namespace tests"
-netns netns build ${quick:+--forms=nfqueue-4} tests/netns
-
-if [[ $bench ]]; then
-    section "benchmark (quick; asserts nothing)"
-    bench/run --quick --build build
-fi
+for depth in ${guests[@]+"${guests[@]}"}; do
+    guest "$depth"
+done
 
 section "result"
 tests/summary.py "$broken" "$results"/*.xml

@@ -46,8 +46,7 @@ def works(tunnel):
                     assert sender.recv(65535) == data
 
 
-@pytest.mark.parametrize("capture", ["nfqueue", "packet"])
-@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize("capture,lanes", [("nfqueue", 1), ("packet", 4)])
 def test_lanes_are_vsock_streams(workshop, capture, lanes):
     """Each lane is a stream of its own, and all of the traffic goes over them."""
     tunnel = workshop.tunnel(capture=capture, lanes=lanes)
@@ -60,12 +59,11 @@ def test_lanes_are_vsock_streams(workshop, capture, lanes):
         assert link in ("lo", "cw0", "cw1"), "a way out besides the tunnel"
 
 
-@pytest.mark.parametrize("parent_tool", TOOLS)
-@pytest.mark.parametrize("enclave_tool", TOOLS)
-def test_firewall_tools(workshop, parent_tool, enclave_tool):
-    """Each end with each of its firewall tools, as this kernel has them."""
-    tunnel = workshop.tunnel(lanes=2, parent_arguments=["--firewall", parent_tool],
-                             enclave_arguments=["--firewall", enclave_tool])
+@pytest.mark.parametrize("tool", TOOLS)
+def test_firewall_tools(workshop, tool):
+    """Both ends with each of the firewall tools, as this kernel has them."""
+    tunnel = workshop.tunnel(lanes=2, parent_arguments=["--firewall", tool],
+                             enclave_arguments=["--firewall", tool])
     works(tunnel)
     stopped = tunnel.stop()
     assert set(stopped.values()) == {0}, tunnel.logs()
@@ -109,8 +107,7 @@ def test_client_address_is_kept(workshop):
         assert peer[0] == INTERNET[version]
 
 
-@pytest.mark.parametrize("victim", ["enclave", "parent"])
-@pytest.mark.parametrize("form", ["nfqueue-1", "nfqueue-4", "packet-1", "packet-4"])
+@pytest.mark.parametrize("form,victim", [("nfqueue-4", "enclave"), ("packet-1", "parent")])
 def test_kill_in_midtransfer(workshop, victim, form):
     """A daemon is killed while transfers are under way, both ways. They go on, and every byte
     arrives. (The namespace test of this name does more of it.)"""
