@@ -8,9 +8,8 @@ import hostile
 import pytest
 from guest import LOCAL_CID, PORT_BASE
 from netns import PATIENCE, wait_for
-from test_restart import SlowSender, progress
 from topology import INTERNET, PARENT
-from traffic import Background, Path, datagram_echo, receive_all, transfer
+from traffic import (Background, Path, SlowSender, datagram_echo, progress, receive_all, transfer)
 
 pytestmark = pytest.mark.vm
 MEGABYTE = 1 << 20
