@@ -168,7 +168,7 @@ static bool add_guest(void *context, const char *value, char *error, size_t erro
 
 static const struct option_spec options[] = {
     {"guest", "CID=PATH", "a guest, and the socket that its QEMU connects to; one for each guest",
-     OPTION_IS_CALL(add_guest)},
+     OPTION_IS_CALL(add_guest, NULL)},
     {0},
 };
 
