@@ -92,6 +92,10 @@ everything() {
             tests/netns/test_clients.py tests/netns/test_datagrams.py tests/netns/test_hostile.py
     fi
 
+    section "kernel configuration"
+    # The kernel's own olddefconfig needs its source, 140 MB the first time: not when it shall be quick.
+    netns kernel_config build tests/kernel_config ${quick:+--ignore=tests/kernel_config/test_olddefconfig.py}
+
     section "namespace tests"
     netns netns build ${quick:+--forms=nfqueue-4} tests/netns
 
