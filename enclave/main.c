@@ -16,6 +16,7 @@
 #include "enclave/check.h"
 #include "enclave/config.h"
 #include "enclave/device.h"
+#include "enclave/live.h"
 #include "enclave/session.h"
 #include "runtime/event.h"
 #include "runtime/instance.h"
@@ -25,6 +26,17 @@
 #include "runtime/signals.h"
 
 #define PROGRAM "causeway-enclave"
+
+struct daemon {
+    struct enclave_config config;
+    struct event_loop loop;
+    struct signals signals;
+    struct device device;
+    struct capture capture;
+    struct session session;
+    struct janitor janitor;
+    struct live live;
+};
 
 /* In the janitor, with the privileges of the start. */
 static void clean_up(void *context)
@@ -36,12 +48,6 @@ static void clean_up(void *context)
     if (config->capture != CAPTURE_PACKET &&
         rules_remove(&capture_rules, config->firewall, error, sizeof error) < 0)
         log_warning("%s", error);
-}
-
-static _Noreturn void give_up(struct janitor *janitor, const char *sentence)
-{
-    janitor_finish(janitor);
-    die("%s", sentence);
 }
 
 static bool probe_udp_gso(const struct device *device)
@@ -56,13 +62,18 @@ static bool probe_udp_gso(const struct device *device)
 
 static void print_stats(void *context)
 {
-    session_print_stats(context, stderr);
+    session_print_stats(&((struct daemon *)context)->session, stderr);
 }
 
-static void run(struct session *session, struct signals *signals)
+static void reload(void *context)
 {
-    while (!signals->stop) {
-        int error = event_wait(session->loop, session_poll(session));
+    live_reload(&((struct daemon *)context)->live);
+}
+
+static void run(struct daemon *daemon)
+{
+    while (!daemon->signals.stop) {
+        int error = event_wait(&daemon->loop, session_poll(&daemon->session));
         if (error < 0) {
             log_error("the control loop failed: %s", strerror(-error));
             return;
@@ -70,74 +81,111 @@ static void run(struct session *session, struct signals *signals)
     }
 }
 
-static void start_and_run(struct enclave_config *config, struct janitor *janitor)
+static int open_control(struct daemon *daemon, char *error, size_t error_size)
 {
-    static struct event_loop loop;
-    static struct signals signals;
-    static struct device device;
-    static struct capture capture;
-    static struct session session;
-    char error[1024];
-    int result = event_loop_init(&loop);
+    int result = event_loop_init(&daemon->loop);
 
     if (result == 0)
-        result = signals_open(&signals, &loop, print_stats, &session);
+        result = signals_open(&daemon->signals, &daemon->loop, print_stats, daemon);
     if (result == 0)
-        result = device_create(&device);
+        result = signals_on_hangup(&daemon->signals, reload);
+    if (result == 0)
+        return 0;
+    snprintf(error, error_size, "cannot open epoll or signalfd: %s", strerror(-result));
+    return -1;
+}
+
+static int start(struct daemon *daemon, char *error, size_t error_size)
+{
+    const struct enclave_config *config = &daemon->config;
+
+    if (open_control(daemon, error, error_size) < 0)
+        return -1;
+    int result = device_create(&daemon->device);
     if (result < 0) {
-        snprintf(error, sizeof error, "cannot make %s: %s", DEVICE_NAME,
+        snprintf(error, error_size, "cannot make %s: %s", DEVICE_NAME,
                  result == -EEXIST ? "a device of that name exists that is not ours"
                                    : strerror(-result));
-        give_up(janitor, error);
+        return -1;
     }
-    session =
-        (struct session){.config = config, .loop = &loop, .device = &device, .capture = &capture};
-    if (capture_open(&capture, config, &device, probe_udp_gso(&device), error, sizeof error) < 0 ||
-        session_open(&session, error, sizeof error) < 0 ||
-        (!config->no_sandbox &&
-         sandbox_enter(&sandbox_datapath, config->user, error, sizeof error) < 0))
-        give_up(janitor, error);
-    run(&session, &signals);
-    session_print_stats(&session, stderr);
-    session_stop(&session);
+    daemon->session = (struct session){
+        .config = config,
+        .loop = &daemon->loop,
+        .device = &daemon->device,
+        .capture = &daemon->capture,
+    };
+    if (capture_open(&daemon->capture, config, &daemon->device, probe_udp_gso(&daemon->device),
+                     error, error_size) < 0 ||
+        session_open(&daemon->session, error, error_size) < 0)
+        return -1;
+    return config->no_sandbox ? 0
+                              : sandbox_enter(&sandbox_datapath, config->user, error, error_size);
+}
+
+static int dry_run(const struct enclave_config *config)
+{
+    struct rules_values *values = capture_rules_values(config, true);
+    int printed = rules_print(&capture_rules, config->firewall, values);
+
+    rules_values_free(values);
+    return printed < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static void prepare_live(struct daemon *daemon, int argc, char **argv)
+{
+    daemon->live = (struct live){
+        .config = &daemon->config,
+        .given = daemon->config,
+        .session = &daemon->session,
+        .janitor = &daemon->janitor,
+        .argc = argc,
+        .argv = argv,
+    };
 }
 
 int main(int argc, char **argv)
 {
-    static struct enclave_config config;
-    struct janitor janitor;
+    static struct daemon daemon;
+    struct enclave_config *config = &daemon.config;
     char error[1024];
-    enum options_result result = enclave_config_read(&config, argc, argv, error, sizeof error);
+    enum options_result result = enclave_config_read(config, argc, argv, error, sizeof error);
 
-    log_init(PROGRAM, config.log_level);
+    log_init(PROGRAM, config->log_level);
     if (result == OPTIONS_HELP)
         return EXIT_SUCCESS;
     if (result == OPTIONS_INVALID) {
         log_error("%s", error);
         return 2;
     }
-    if (config.print_config) {
-        options_print(enclave_options, &config, stdout);
+    if (config->print_config) {
+        options_print(enclave_options, config, stdout);
         return EXIT_SUCCESS;
     }
-    if (config.check)
-        return check_enclave(&config);
-    if (config.dry_run) {
-        struct rules_values *values = capture_rules_values(&config, true);
-        int printed = rules_print(&capture_rules, config.firewall, values);
-        rules_values_free(values);
-        return printed < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-    }
+    if (config->check)
+        return check_enclave(config);
+    if (config->dry_run)
+        return dry_run(config);
     if (sandbox_check_capabilities(error, sizeof error) < 0 || lane_probe(error, sizeof error) < 0)
         die("%s", error);
-    int started = janitor_start(&janitor, clean_up, &config);
+    prepare_live(&daemon, argc, argv);
+    int started = janitor_start_serving(&daemon.janitor, &(struct janitor_duties){
+                                                             .cleanup = clean_up,
+                                                             .serve = live_serve,
+                                                             .context = config,
+                                                         });
     if (started < 0)
         die("cannot fork: %s", strerror(-started));
     /* Behind the fork: the janitor must not hold the lock when the daemon is killed. */
     if (instance_lock(PROGRAM, error, sizeof error) < 0)
         die("%s", error);
-    start_and_run(&config, &janitor);
-    janitor_finish(&janitor);
+    if (start(&daemon, error, sizeof error) < 0) {
+        janitor_finish(&daemon.janitor);
+        die("%s", error);
+    }
+    run(&daemon);
+    print_stats(&daemon);
+    session_stop(&daemon.session);
+    janitor_finish(&daemon.janitor);
     log_info("stopped");
     return EXIT_SUCCESS;
 }

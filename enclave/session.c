@@ -471,6 +471,13 @@ int session_poll(struct session *session)
     return next_ms > now_ms ? (int)(next_ms - now_ms) : 0;
 }
 
+void session_settings_changed(struct session *session)
+{
+    for (unsigned i = 0; i < session->config->lanes; i++)
+        if (session->dials[i].state == DIAL_RUNNING)
+            lane_set_dead_ms(session->dials[i].lane, session->config->dead_seconds * 1000);
+}
+
 void session_stop(struct session *session)
 {
     for (unsigned i = 0; i < session->config->lanes; i++)

@@ -73,6 +73,9 @@ int session_open(struct session *session, char *error, size_t error_size);
 /* Runs what is due; returns for how many milliseconds nothing will be. */
 int session_poll(struct session *session);
 
+/* dead_seconds has changed. */
+void session_settings_changed(struct session *session);
+
 /* Ends all lanes and joins their threads. */
 void session_stop(struct session *session);
 

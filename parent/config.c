@@ -8,6 +8,7 @@
 #include <linux/vm_sockets.h>
 
 #include "parent/publish.h"
+#include "runtime/options_private.h"
 
 #define DEFAULT_POOL4    "100.127.0.0/16" /* the end of RFC 6598's range: clouds use its beginning */
 #define DEFAULT_POOL6    "fdc5:7e1a:9b40::/64" /* RFC 4193, drawn once for this project */
@@ -425,6 +426,15 @@ static bool assign_slots(struct parent_config *config, char *error, size_t error
 
 /* ---- cross-checks ---- */
 
+const char *parent_config_label(const struct enclave_entry *entry, const char *peer, char *out)
+{
+    if (entry->named)
+        snprintf(out, PARENT_LABEL_BYTES, "%s (%s)", entry->name, peer);
+    else
+        snprintf(out, PARENT_LABEL_BYTES, "%s", peer);
+    return out;
+}
+
 const struct enclave_entry *parent_config_find(const struct parent_config *config, const char *name)
 {
     if (name[0] == '\0')
@@ -480,6 +490,84 @@ static const struct option_spec policy_options[] = {
     {"allow", "NETWORK", "", OPTION_IS_CALL(set_allow, print_allow)},
     {.name = NULL},
 };
+
+static bool has_prefix(const struct parent_config *config, const char *value, size_t *index)
+{
+    struct ip_prefix prefix;
+    char text[ADDR_TEXT_BYTES], other[ADDR_TEXT_BYTES];
+
+    if (!prefix_parse(value, &prefix))
+        return false;
+    prefix_format(&prefix, text);
+    for (*index = 0; *index < config->allow.count; ++*index)
+        if (strcmp(prefix_format(&config->allow.entries[*index], other), text) == 0)
+            return true;
+    return false;
+}
+
+static bool has_publish(const struct parent_config *config, const char *value, unsigned *index)
+{
+    struct publish_entry wanted;
+    char ignored[200], text[PUBLISH_TEXT_BYTES], other[PUBLISH_TEXT_BYTES];
+
+    if (!publish_parse(value, &wanted, ignored, sizeof ignored))
+        return false;
+    const struct enclave_entry *enclave = parent_config_find(config, wanted.enclave);
+    for (*index = 0; *index < config->publish_count; ++*index) {
+        struct publish_entry entry = config->publish[*index];
+        bool same_enclave = parent_config_find(config, entry.enclave) == enclave;
+        memcpy(entry.enclave, wanted.enclave, sizeof entry.enclave);
+        if (same_enclave &&
+            strcmp(publish_format(&entry, other), publish_format(&wanted, text)) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool parent_policy_add(struct parent_config *config, const char *key, const char *value,
+                       char *error, size_t error_size)
+{
+    static struct parent_config next;
+    const struct option_spec *row = options_find(policy_options, key, strlen(key));
+    char reason[512];
+    size_t index;
+
+    next = *config;
+    if (row == NULL) {
+        snprintf(error, error_size, "unknown key '%.200s'", key);
+    } else if (strcmp(key, "allow") == 0 && has_prefix(config, value, &index)) {
+        snprintf(error, error_size, "allow: '%.200s' is allowed already", value);
+    } else if (!options_set(row, &next, value, reason, sizeof reason)) {
+        snprintf(error, error_size, "%s: %s", key, reason);
+    } else if (check_publish(&next, error, error_size)) {
+        *config = next;
+        return true;
+    }
+    return false;
+}
+
+bool parent_policy_remove(struct parent_config *config, const char *key, const char *value,
+                          char *error, size_t error_size)
+{
+    unsigned place;
+    size_t index;
+
+    if (strcmp(key, "allow") == 0 && has_prefix(config, value, &index)) {
+        struct prefix_table *allow = &config->allow;
+        memmove(&allow->entries[index], &allow->entries[index + 1],
+                (allow->count - index - 1) * sizeof allow->entries[0]);
+        allow->count--;
+        return true;
+    }
+    if (strcmp(key, "publish") == 0 && has_publish(config, value, &place)) {
+        memmove(&config->publish[place], &config->publish[place + 1],
+                (config->publish_count - place - 1) * sizeof config->publish[0]);
+        config->publish_count--;
+        return true;
+    }
+    snprintf(error, error_size, "%.20s: '%.200s' is not there", key, value);
+    return false;
+}
 
 void parent_policy_print(const struct parent_config *config, FILE *out)
 {

@@ -73,12 +73,22 @@ enum options_result parent_config_read_again(struct parent_config *config, int a
 extern const struct option_spec parent_options[];
 
 /*
- * The part that changes while the daemon runs: published ports and opened networks. The lists are
- * exchanged as text in the file's form; taking one replaces both lists and checks it against the
- * enclaves. text is cut up. On false, with a sentence, config is as it was.
+ * The part that changes while the daemon runs: published ports and opened networks. The keys are
+ * "publish" and "allow". Adding and removing one value takes it in the option's form; both lists
+ * are exchanged as text in the file's form: taking replaces them, and cuts up text. All is checked
+ * against the enclaves. On false, with a sentence, config is as it was.
  */
+bool parent_policy_add(struct parent_config *config, const char *key, const char *value,
+                       char *error, size_t error_size);
+bool parent_policy_remove(struct parent_config *config, const char *key, const char *value,
+                          char *error, size_t error_size);
 void parent_policy_print(const struct parent_config *config, FILE *out);
 bool parent_policy_take(struct parent_config *config, char *text, char *error, size_t error_size);
+
+/* How messages call a peer: "web (vsock:16:5005)", or without a name= the peer alone. Into
+ * out[PARENT_LABEL_BYTES]; returns out. */
+#define PARENT_LABEL_BYTES (PARENT_NAME_BYTES + LINK_TEXT_BYTES + 4)
+const char *parent_config_label(const struct enclave_entry *entry, const char *peer, char *out);
 
 /* Finds an enclave by name; NULL if there is none. An empty name is the only enclave. */
 const struct enclave_entry *parent_config_find(const struct parent_config *config,

@@ -18,16 +18,19 @@ enum { MAC_KERNEL_END = 1, MAC_DAEMON_END, MAC_NOBODY };
 
 /* --allow opens closed addresses only where it names them: 0.0.0.0/0 does not open the metadata
  * service. */
-static void open_closed(struct policy_parent *policy, const struct prefix_table *allow)
+static struct prefix_table opened_by(const struct prefix_table *allow)
 {
+    struct prefix_table opened = {0};
+
     for (size_t i = 0; i < allow->count; i++)
         for (size_t j = 0; j < policy_closed.count; j++)
             if (prefix_covers(&policy_closed.entries[j], &allow->entries[i]))
-                prefix_table_add(&policy->opened, &allow->entries[i]);
+                prefix_table_add(&opened, &allow->entries[i]);
+    return opened;
 }
 
-void enclave_init(struct enclave *enclave, const struct enclave_context *context, const char *peer,
-                  uint32_t slot)
+void enclave_init(struct enclave *enclave, const struct enclave_context *context,
+                  const struct enclave_entry *entry, const char *peer, uint32_t slot)
 {
     *enclave = (struct enclave){
         .used = true,
@@ -37,13 +40,25 @@ void enclave_init(struct enclave *enclave, const struct enclave_context *context
         .capture_mtu = PACKET_MAX_BYTES,
         .mtu_max = PACKET_MAX_BYTES,
     };
+    snprintf(enclave->name, sizeof enclave->name, "%s", entry->name);
     snprintf(enclave->peer, sizeof enclave->peer, "%s", peer);
+    parent_config_label(entry, peer, enclave->label);
     snprintf(enclave->device, sizeof enclave->device, ENCLAVE_DEVICE_PREFIX "%u", slot);
     snprintf(enclave->peer_device, sizeof enclave->peer_device, ENCLAVE_PEER_DEVICE_PREFIX "%u",
              slot);
     enclave->policy.own4 = parent_config_address(context->config, 4, slot);
     enclave->policy.own6 = parent_config_address(context->config, 6, slot);
-    open_closed(&enclave->policy, &context->config->allow);
+    enclave->policy.opened = opened_by(&context->config->allow);
+}
+
+void enclave_policy_changed(struct enclave *enclave, const struct enclave_context *context)
+{
+    struct prefix_table opened = opened_by(&context->config->allow);
+
+    if (memcmp(&opened, &enclave->policy.opened, sizeof opened) == 0)
+        return;
+    enclave_stop_lanes(enclave);
+    enclave->policy.opened = opened;
 }
 
 /* ---- device ---- */
@@ -101,7 +116,7 @@ static int make_pair(struct enclave *enclave, const struct enclave_context *cont
     if (enclave->device_index < 0 || enclave->peer_device_index < 0)
         return -ENODEV;
     if (adopted)
-        log_info("%s: going on with %s of an earlier run", enclave->peer, enclave->device);
+        log_info("%s: going on with %s of an earlier run", enclave->label, enclave->device);
     return 0;
 }
 
@@ -193,20 +208,24 @@ void enclave_configure(struct enclave *enclave, const struct enclave_context *co
     memcpy(enclave->config.dns, config->dns, sizeof enclave->config.dns);
 }
 
-void enclave_mtu_changed(struct enclave *enclave, const struct enclave_context *context)
+void enclave_settings_changed(struct enclave *enclave, const struct enclave_context *context)
 {
     uint8_t frame[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX];
+    struct wire_config before = enclave->config;
 
     if (enclave->device_index == 0)
         return;
+    for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
+        if (enclave->lanes[i].running)
+            lane_set_dead_ms(enclave->lanes[i].lane, context->config->dead_seconds * 1000);
     int error = set_mtu(enclave, context);
     if (error < 0)
-        log_error("%s: cannot set the MTU of %s: %s", enclave->peer, enclave->device,
+        log_error("%s: cannot set the MTU of %s: %s", enclave->label, enclave->device,
                   strerror(-error));
-    enclave->config.mtu = (uint16_t)enclave_mtu(enclave, context);
-    if (enclave->lanes[0].running &&
+    enclave_configure(enclave, context, before.lanes);
+    if (memcmp(&before, &enclave->config, sizeof before) != 0 && enclave->lanes[0].running &&
         !lane_post(enclave->lanes[0].lane, frame, wire_put_config(frame, &enclave->config)))
-        log_warning("%s: the new MTU could not be sent yet", enclave->peer);
+        log_warning("%s: the new configuration could not be sent yet", enclave->label);
 }
 
 /* ---- lanes ---- */
@@ -282,7 +301,7 @@ int enclave_lane_start(struct enclave *enclave, const struct enclave_context *co
     if (error == 0)
         error = open_sockets(enclave, lane);
     if (error == 0) {
-        snprintf(options.name, sizeof options.name, "%s lane %u", enclave->peer, number);
+        snprintf(options.name, sizeof options.name, "%s lane %u", enclave->label, number);
         options.stream_fd = stream_fd;
         options.inject_fd = lane->inject_fd;
         options.sources[0] =
@@ -320,7 +339,7 @@ void enclave_discard(struct enclave *enclave, const struct enclave_context *cont
     int error = netdev_delete(context->netdev, enclave->device, device_alias(enclave, alias));
 
     if (error < 0)
-        log_warning("%s: cannot remove %s: %s", enclave->peer, enclave->device, strerror(-error));
+        log_warning("%s: cannot remove %s: %s", enclave->label, enclave->device, strerror(-error));
     for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
         lane_free(enclave->lanes[i].lane);
     *enclave = (struct enclave){0};
@@ -334,7 +353,7 @@ void enclave_reap_lanes(struct enclave *enclave)
             continue;
         enum lane_end end = enclave_lane_stop(enclave, i);
         int error = lane_error(lane->lane);
-        log_limited(&enclave->log, LOG_LEVEL_WARNING, "%s lane %u: %s%s%s", enclave->peer, i,
+        log_limited(&enclave->log, LOG_LEVEL_WARNING, "%s lane %u: %s%s%s", enclave->label, i,
                     lane_end_name(end), error ? ": " : "", error ? strerror(error) : "");
     }
 }
@@ -347,8 +366,8 @@ void enclave_print_stats(struct enclave *enclave, FILE *out)
             continue;
         if (lane->running)
             lane->lost += packet_socket_lost(lane->capture_fd);
-        fprintf(out, "stats peer=%s lane=%u up=%d queue_dropped=%" PRIu64, enclave->peer, i,
-                lane->running, lane->lost);
+        fprintf(out, "stats peer=%s name=%s lane=%u up=%d queue_dropped=%" PRIu64, enclave->peer,
+                enclave->name, i, lane->running, lane->lost);
         stats_print(out, lane_stats(lane->lane));
         fputc('\n', out);
     }

@@ -34,7 +34,9 @@ struct parent_lane {
 
 struct enclave {
     bool used;
-    char peer[LINK_TEXT_BYTES]; /* for messages and the devices' alias */
+    char name[PARENT_NAME_BYTES];   /* of its --enclave; several share it under vsock:any */
+    char peer[LINK_TEXT_BYTES];     /* what it is known by; also the devices' alias */
+    char label[PARENT_LABEL_BYTES]; /* for messages */
     uint32_t slot;
     struct policy_parent policy;
     char device[IFNAMSIZ], peer_device[IFNAMSIZ];
@@ -60,8 +62,16 @@ struct enclave_context {
 };
 
 /* Fills a fresh record: addresses, names, policy. */
-void enclave_init(struct enclave *enclave, const struct enclave_context *context, const char *peer,
-                  uint32_t slot);
+void enclave_init(struct enclave *enclave, const struct enclave_context *context,
+                  const struct enclave_entry *entry, const char *peer, uint32_t slot);
+
+/* --allow has changed: where that concerns the stateless policy, which the lanes read, they end,
+ * and the enclave dials them again. */
+void enclave_policy_changed(struct enclave *enclave, const struct enclave_context *context);
+
+/* The MTU or other settings have changed: sets the pair's MTU, tells the lanes, pushes the new
+ * CONFIG over lane 0, if that runs. */
+void enclave_settings_changed(struct enclave *enclave, const struct enclave_context *context);
 
 /* Makes or adopts the pair and sets it up. 0 or negative errno. */
 int enclave_device_ready(struct enclave *enclave, const struct enclave_context *context);
@@ -69,9 +79,6 @@ int enclave_device_ready(struct enclave *enclave, const struct enclave_context *
 /* The CONFIG that this enclave gets, with so many lanes granted. */
 void enclave_configure(struct enclave *enclave, const struct enclave_context *context,
                        unsigned lanes);
-
-/* Sets the pair's MTU to context->mtu and pushes the new CONFIG over lane 0, if that runs. */
-void enclave_mtu_changed(struct enclave *enclave, const struct enclave_context *context);
 
 /* Starts a lane on a connected stream, which it owns from now on, also on failure. 0 or negative
  * errno. */

@@ -20,6 +20,7 @@
 #include "parent/config.h"
 #include "parent/enclave.h"
 #include "parent/firewall.h"
+#include "parent/live.h"
 #include "parent/overlap.h"
 #include "parent/session.h"
 #include "parent/uplink.h"
@@ -40,6 +41,8 @@ struct parent {
     struct netdev netdev;
     struct event_source monitor;
     struct server server;
+    struct janitor janitor;
+    struct live live;
 };
 
 /* One journal for each network namespace: that is what the sysctls belong to. */
@@ -108,6 +111,11 @@ static void print_stats(void *context)
     server_print_stats(&((struct parent *)context)->server, stderr);
 }
 
+static void reload(void *context)
+{
+    live_reload(&((struct parent *)context)->live);
+}
+
 static void monitor_ready(void *context, uint32_t events)
 {
     struct parent *parent = context;
@@ -118,7 +126,7 @@ static void monitor_ready(void *context, uint32_t events)
     uint32_t mtu = uplink_mtu(&parent->netdev, parent->config.uplink);
     if (mtu != parent->server.context.mtu) {
         log_info("the uplink's MTU is now %u", mtu);
-        server_set_mtu(&parent->server, mtu);
+        server_settings_changed(&parent->server, mtu);
     }
 }
 
@@ -149,6 +157,8 @@ static int open_control(struct parent *parent, char *error, size_t error_size)
 
     if (result == 0)
         result = signals_open(&parent->signals, &parent->loop, print_stats, parent);
+    if (result == 0)
+        result = signals_on_hangup(&parent->signals, reload);
     if (result == 0)
         result = netdev_open(&parent->netdev);
     if (result == 0)
@@ -211,10 +221,19 @@ static int dry_run(const struct parent_config *config)
     return printed < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static void prepare_live(struct parent *parent, int argc, char **argv)
+{
+    parent->live.config = &parent->config;
+    parent->live.given = parent->config;
+    parent->live.server = &parent->server;
+    parent->live.janitor = &parent->janitor;
+    parent->live.argc = argc;
+    parent->live.argv = argv;
+}
+
 int main(int argc, char **argv)
 {
     static struct parent parent;
-    struct janitor janitor;
     char error[1024];
     enum options_result result =
         parent_config_read(&parent.config, argc, argv, error, sizeof error);
@@ -238,21 +257,26 @@ int main(int argc, char **argv)
         lane_probe(error, sizeof error) < 0 ||
         overlap_check(&parent.config, error, sizeof error) < 0)
         die("%s", error);
+    prepare_live(&parent, argc, argv);
     drop_unusable_ipv6(&parent.config);
-    int started = janitor_start(&janitor, clean_up, &parent.config);
+    int started = janitor_start_serving(&parent.janitor, &(struct janitor_duties){
+                                                             .cleanup = clean_up,
+                                                             .serve = live_serve,
+                                                             .context = &parent.config,
+                                                         });
     if (started < 0)
         die("cannot fork: %s", strerror(-started));
     /* Behind the fork: the janitor must not hold the lock when the daemon is killed. */
     if (instance_lock(PROGRAM, error, sizeof error) < 0)
         die("%s", error);
     if (start(&parent, error, sizeof error) < 0) {
-        janitor_finish(&janitor);
+        janitor_finish(&parent.janitor);
         die("%s", error);
     }
     run(&parent);
     print_stats(&parent);
     server_stop(&parent.server);
-    janitor_finish(&janitor);
+    janitor_finish(&parent.janitor);
     log_info("stopped");
     return EXIT_SUCCESS;
 }

@@ -45,7 +45,7 @@ static void pending_reject(struct pending *pending, enum wire_reject_reason reas
     struct server *server = pending->server;
     int fd = pending_release(pending);
 
-    log_limited(&server->handshake_log, LOG_LEVEL_WARNING, "%s: rejected: %s", pending->peer,
+    log_limited(&server->handshake_log, LOG_LEVEL_WARNING, "%s: rejected: %s", pending->label,
                 wire_reject_name(reason));
     send_reject(server, fd, reason);
     close(fd);
@@ -57,7 +57,7 @@ static void pending_fail(struct pending *pending, const char *why)
 
     server->bad_handshakes++;
     log_limited(&server->handshake_log, LOG_LEVEL_WARNING, "%s: handshake failed: %s",
-                pending->peer, why);
+                pending->label, why);
     close(pending_release(pending));
 }
 
@@ -108,7 +108,7 @@ static struct enclave *free_enclave(struct server *server)
         if (parent_config_slot_taken(server->context.config, enclave->slot) ||
             enclave_has_lanes(enclave))
             continue;
-        log_info("%s: gone, its addresses are free again", enclave->peer);
+        log_info("%s: gone, its addresses are free again", enclave->label);
         enclave_discard(enclave, &server->context);
         return enclave;
     }
@@ -128,7 +128,7 @@ static struct enclave *get_enclave(struct server *server, const struct pending *
         pending->entry->slot ? pending->entry->slot : dynamic_slot(server, pending->cid);
     if (enclave == NULL || slot == 0)
         return NULL;
-    enclave_init(enclave, &server->context, pending->peer, slot);
+    enclave_init(enclave, &server->context, pending->entry, pending->peer, slot);
     return enclave;
 }
 
@@ -148,7 +148,7 @@ static bool begin_session(struct pending *pending, struct enclave *enclave,
     enclave->mtu_max = hello->mtu != 0 ? hello->mtu : PACKET_MAX_BYTES;
     int error = enclave_device_ready(enclave, &server->context);
     if (error < 0) {
-        log_error("%s: cannot set up %s: %s", enclave->peer, enclave->device, strerror(-error));
+        log_error("%s: cannot set up %s: %s", enclave->label, enclave->device, strerror(-error));
         pending_reject(pending, WIRE_REJECT_INTERNAL);
         return false;
     }
@@ -189,11 +189,11 @@ static void accept_lane(struct pending *pending, struct enclave *enclave,
     int fd = pending_release(pending);
     int error = enclave_lane_start(enclave, &server->context, hello->lane, fd, hello->attempt);
     if (error < 0) {
-        log_error("%s lane %u: cannot start: %s", enclave->peer, hello->lane, strerror(-error));
+        log_error("%s lane %u: cannot start: %s", enclave->label, hello->lane, strerror(-error));
         return;
     }
     log_limited(&enclave->log, LOG_LEVEL_INFO, "%s lane %u of %u: up, addresses %s and %s on %s",
-                enclave->peer, hello->lane, enclave->config.lanes,
+                enclave->label, hello->lane, enclave->config.lanes,
                 addr_format(&enclave->policy.own4, address4),
                 addr_format(&enclave->policy.own6, address6), enclave->device);
 }
@@ -301,6 +301,7 @@ static void take_connection(struct listener *listener, int fd, uint32_t cid)
     pending->entry = entry;
     pending->cid = cid;
     memcpy(pending->peer, peer, sizeof peer);
+    parent_config_label(entry, peer, pending->label);
     pending->deadline_ms = clock_ms() + HANDSHAKE_TIMEOUT_MS;
     pending->reader.have = 0;
     pending->source = (struct event_source){.fd = fd, .ready = pending_ready, .context = pending};
@@ -435,12 +436,19 @@ int server_poll(struct server *server)
     return next_ms > now_ms ? (int)(next_ms - now_ms) : 0;
 }
 
-void server_set_mtu(struct server *server, uint32_t mtu)
+void server_settings_changed(struct server *server, uint32_t mtu)
 {
     server->context.mtu = mtu;
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
         if (server->enclaves[i].used)
-            enclave_mtu_changed(&server->enclaves[i], &server->context);
+            enclave_settings_changed(&server->enclaves[i], &server->context);
+}
+
+void server_policy_changed(struct server *server)
+{
+    for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
+        if (server->enclaves[i].used)
+            enclave_policy_changed(&server->enclaves[i], &server->context);
 }
 
 void server_stop(struct server *server)

@@ -40,6 +40,7 @@ struct pending {
     struct server *server;
     const struct enclave_entry *entry; /* NULL: this place is free */
     char peer[LINK_TEXT_BYTES];
+    char label[PARENT_LABEL_BYTES]; /* for messages */
     uint32_t cid;
     uint64_t deadline_ms;
     struct frame_reader reader;
@@ -64,8 +65,11 @@ int server_open(struct server *server, char *error, size_t error_size);
 /* Expires what is due; returns for how many milliseconds nothing will be, -1 for ever. */
 int server_poll(struct server *server);
 
-/* The uplink's MTU has changed. */
-void server_set_mtu(struct server *server, uint32_t mtu);
+/* The uplink's MTU, or settings that enclaves are told or lanes go by, have changed. */
+void server_settings_changed(struct server *server, uint32_t mtu);
+
+/* --allow has changed. */
+void server_policy_changed(struct server *server);
 
 /* Closes the listeners (and removes their files) and ends all lanes. */
 void server_stop(struct server *server);

@@ -304,8 +304,8 @@ static void send_ping(struct lane *lane)
 
 static void tick(struct lane *lane)
 {
-    uint32_t ping_ms =
-        lane->options.dead_ms / 4 < PING_MAX_MS ? lane->options.dead_ms / 4 : PING_MAX_MS;
+    uint32_t dead_ms = __atomic_load_n(&lane->options.dead_ms, __ATOMIC_RELAXED);
+    uint32_t ping_ms = dead_ms / 4 < PING_MAX_MS ? dead_ms / 4 : PING_MAX_MS;
 
     lane->now_ms = clock_ms();
     if (lane->heard_since_tick)
@@ -313,9 +313,9 @@ static void tick(struct lane *lane)
     if (lane->sent_since_tick || !lane->send_in_flight)
         lane->sent_ms = lane->now_ms;
     lane->heard_since_tick = lane->sent_since_tick = false;
-    if (lane->now_ms - lane->heard_ms >= lane->options.dead_ms)
+    if (lane->now_ms - lane->heard_ms >= dead_ms)
         lane_fail(lane, LANE_SILENT, 0);
-    else if (lane->now_ms - lane->sent_ms >= lane->options.dead_ms)
+    else if (lane->now_ms - lane->sent_ms >= dead_ms)
         lane_fail(lane, LANE_STALLED, 0);
     else if (lane->now_ms - lane->pinged_ms >= ping_ms)
         send_ping(lane);
@@ -457,6 +457,11 @@ int lane_start(struct lane *lane, const struct lane_options *options, int exit_f
 bool lane_finished(const struct lane *lane)
 {
     return lane->started && __atomic_load_n(&lane->finished, __ATOMIC_ACQUIRE);
+}
+
+void lane_set_dead_ms(struct lane *lane, uint32_t dead_ms)
+{
+    __atomic_store_n(&lane->options.dead_ms, dead_ms, __ATOMIC_RELAXED);
 }
 
 void lane_stop(struct lane *lane)

@@ -40,9 +40,9 @@
 #include "runtime/netdev.h"
 #include "runtime/stats.h"
 
-#define LANE_SOURCES_MAX (WIRE_MAX_LANES + 1) /* every queue, and the fragments */
-#define LANE_WRITE_MAX   (128 * 1024)         /* bytes per write on the link */
-#define LANE_NAME_BYTES  (LINK_TEXT_BYTES + 16)
+#define LANE_SOURCES_MAX (WIRE_MAX_LANES + 1)   /* every queue, and the fragments */
+#define LANE_WRITE_MAX   (128 * 1024)           /* bytes per write on the link */
+#define LANE_NAME_BYTES  (LINK_TEXT_BYTES + 84) /* a name, the peer, the lane */
 
 enum lane_source_kind { LANE_SOURCE_PACKET, LANE_SOURCE_NFQUEUE };
 
@@ -98,6 +98,9 @@ int lane_start(struct lane *lane, const struct lane_options *options, int exit_f
 
 /* Has the thread of a started lane ended by itself? */
 bool lane_finished(const struct lane *lane);
+
+/* Changes options.dead_ms, also while it runs. */
+void lane_set_dead_ms(struct lane *lane, uint32_t dead_ms);
 
 /* Asks the thread to end. */
 void lane_stop(struct lane *lane);

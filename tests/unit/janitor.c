@@ -128,6 +128,84 @@ static void test_signals_are_the_daemons(void **state)
     assert_notes("s");
 }
 
+/* 'e' gives the text back, 'u' fails, others are not known; the state of earlier requests stays. */
+static bool serve(void *context, char kind, char *text, char *answer, size_t answer_size)
+{
+    unsigned *count = context;
+
+    if (kind != 'e' && kind != 'u' && kind != 'n')
+        return false;
+    ++*count;
+    if (kind == 'n')
+        snprintf(answer, answer_size, "%u", *count);
+    else
+        snprintf(answer, answer_size, "%s", text);
+    return kind != 'u';
+}
+
+static void ignore(void *context)
+{
+    (void)context;
+}
+
+static void test_serves(void **state)
+{
+    static char large[JANITOR_TEXT_MAX + 1], answer[JANITOR_TEXT_MAX];
+    unsigned count = 0;
+    struct janitor_duties duties = {.cleanup = ignore, .serve = serve, .context = &count};
+    struct janitor janitor;
+
+    (void)state;
+    assert_int_equal(janitor_start_serving(&janitor, &duties), 0);
+    assert_true(janitor_ask(&janitor, 'e', "a word", answer, sizeof answer));
+    assert_string_equal(answer, "a word");
+    assert_true(janitor_ask(&janitor, 'e', "", answer, sizeof answer));
+    assert_string_equal(answer, "");
+    assert_false(janitor_ask(&janitor, 'u', "a reason", answer, sizeof answer));
+    assert_string_equal(answer, "a reason");
+    assert_false(janitor_ask(&janitor, 'x', "", answer, sizeof answer));
+    assert_string_equal(answer, "this request is not known");
+    memset(large, 'l', sizeof large - 1);
+    assert_false(janitor_ask(&janitor, 'e', large, answer, sizeof answer));
+    assert_contains(answer, "the request is longer than");
+    large[sizeof large - 2] = '\0';
+    assert_true(janitor_ask(&janitor, 'e', large, answer, sizeof answer));
+    assert_string_equal(answer, large);
+    assert_true(janitor_ask(&janitor, 'n', "", answer, sizeof answer));
+    assert_string_equal(answer, "5");
+    assert_int_equal(count, 0); /* here nothing has happened */
+    janitor_finish(&janitor);
+}
+
+static void test_only_cleans_up(void **state)
+{
+    struct janitor janitor;
+    char answer[200];
+
+    (void)state;
+    assert_int_equal(janitor_start(&janitor, ignore, NULL), 0);
+    assert_false(janitor_ask(&janitor, 'e', "", answer, sizeof answer));
+    assert_string_equal(answer, "this request is not known");
+    janitor_finish(&janitor);
+}
+
+/* A janitor that is gone is said to be, and takes nobody along. */
+static void test_gone(void **state)
+{
+    struct janitor janitor;
+    char answer[200];
+
+    (void)state;
+    assert_int_equal(janitor_start(&janitor, ignore, NULL), 0);
+    assert_int_equal(kill(janitor.pid, SIGKILL), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_false(janitor_ask(&janitor, 'e', "", answer, sizeof answer));
+        assert_contains(answer, "does not answer");
+    }
+    assert_true(janitor.broken);
+    janitor_finish(&janitor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +214,9 @@ int main(void)
         cmocka_unit_test_setup(test_leaves_all_as_it_is_when_killed, open_notes),
         cmocka_unit_test_setup(test_leaves_all_as_it_is_when_not_asked, open_notes),
         cmocka_unit_test_setup(test_signals_are_the_daemons, open_notes),
+        cmocka_unit_test(test_serves),
+        cmocka_unit_test(test_only_cleans_up),
+        cmocka_unit_test(test_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

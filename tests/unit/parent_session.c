@@ -476,7 +476,7 @@ static void test_mtu_is_pushed(void **state)
 {
     (void)state;
     struct client first = lane_up(&door_a, 77, 0, 1), second = lane_up(&door_a, 77, 1, 2);
-    server_set_mtu(&server, 1300);
+    server_settings_changed(&server, 1300);
     assert_int_equal(expect_config(&first).mtu, 1300);
     expect_alive(&first);
     expect_alive(&second);
@@ -495,12 +495,12 @@ static void test_enclave_limits_the_mtu(void **state)
     say_hello(&first, (struct wire_hello){.session = 77, .lanes = 1, .attempt = 1, .mtu = 1290});
     assert_int_equal(expect_config(&first).mtu, 1290);
     assert_true(device_has_mtu("mtu 1290 "));
-    server_set_mtu(&server, 9000);
-    assert_int_equal(expect_config(&first).mtu, 1290);
-    server_set_mtu(&server, 1280);
+    server_settings_changed(&server, 9000);
+    expect_alive(&first); /* and told nothing: nothing has changed for it */
+    server_settings_changed(&server, 1280);
     assert_int_equal(expect_config(&first).mtu, 1280);
     assert_true(device_has_mtu("mtu 1280 "));
-    server_set_mtu(&server, 1400);
+    server_settings_changed(&server, 1400);
     struct client again = dial(&door_a);
     say_hello(&again, (struct wire_hello){.session = 78, .lanes = 1, .attempt = 1});
     assert_int_equal(expect_config(&again).mtu, 1400);
@@ -527,9 +527,10 @@ static void test_records_of_gone_enclaves(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++) {
+        struct enclave_entry any = {.name = "any"};
         char peer[LINK_TEXT_BYTES];
         snprintf(peer, sizeof peer, "vsock:%u:1", 1000 + i);
-        enclave_init(&server.enclaves[i], &server.context, peer, 1000 + i);
+        enclave_init(&server.enclaves[i], &server.context, &any, peer, 1000 + i);
     }
     struct client client = dial(&door_a);
     say_hello(&client, (struct wire_hello){.session = 7, .lanes = 1});
@@ -594,7 +595,7 @@ static void test_stats(void **state)
     fclose(out);
     assert_contains(text, "stats parent accepted=2 refused_peers=0 bad_handshakes=0 rejected=1\n");
     assert_contains(text, "stats peer=unix:/");
-    assert_contains(text, "/a lane=0 up=1 queue_dropped=0 captured_packets=0");
+    assert_contains(text, "/a name=a lane=0 up=1 queue_dropped=0 captured_packets=0");
     hang_up(&first);
 }
 

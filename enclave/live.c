@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enclave/live.h"
+
+#include "runtime/reload.h"
+
+bool live_serve(void *context, char kind, char *text, char *answer, size_t answer_size)
+{
+    const struct enclave_config *config = context;
+
+    (void)text;
+    return kind == RELOAD_KIND_FILE && reload_serve(&config->file, answer, answer_size);
+}
+
+static void take_over(struct live *live, const struct enclave_config *fresh)
+{
+    live->config->log_level = fresh->log_level;
+    live->config->dead_seconds = fresh->dead_seconds;
+    log_set_level(fresh->log_level);
+    session_settings_changed(live->session);
+}
+
+void live_reload(struct live *live)
+{
+    static struct enclave_config fresh;
+    char error[1024], *text = reload_text(live->janitor);
+
+    if (text == NULL)
+        return;
+    enum options_result result =
+        enclave_config_read_again(&fresh, live->argc, live->argv, text, error, sizeof error);
+    if (result == OPTIONS_OK) {
+        reload_report(enclave_options, live->config, &live->given, &fresh);
+        take_over(live, &fresh);
+    } else {
+        log_error("configuration not changed: %s", error);
+    }
+    option_file_free(&fresh.file);
+}

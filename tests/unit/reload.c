@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/reload.h"
+
+#include <unistd.h>
+
+#include "runtime/log.h"
+#include "tests/unit/support.h"
+
+struct settings {
+    unsigned count;
+    const char *title;
+    bool loud;
+};
+
+static const struct option_spec table[] = {
+    {"count", "NUMBER", "", OPTION_IS_UNSIGNED(struct settings, count, 0, 40), .live = true},
+    {"loud", NULL, "", OPTION_IS_FLAG(struct settings, loud), .live = true},
+    {"title", "TEXT", "", OPTION_IS_TEXT(struct settings, title)},
+    {.name = NULL},
+};
+
+static const char *reported(struct settings in_force, struct settings given, struct settings fresh)
+{
+    support_capture_begin(2);
+    reload_report(table, &in_force, &given, &fresh);
+    return support_capture_end();
+}
+
+/* Live options are held against what is in force, others against what was given. */
+static void test_report(void **state)
+{
+    struct settings old = {3, "a", false}, other = {4, "b", true}, running = {4, "other", false};
+
+    (void)state;
+    assert_string_equal(reported(old, old, old),
+                        "unit: info: configuration read again: nothing has changed\n");
+    assert_string_equal(reported(running, old, old),
+                        "unit: info: configuration read again: changed count\n");
+    assert_string_equal(reported(old, old, other),
+                        "unit: warning: a change of title needs a restart: the old value stays\n"
+                        "unit: info: configuration read again: changed count, loud\n");
+}
+
+static bool serve(void *context, char kind, char *text, char *answer, size_t answer_size)
+{
+    (void)text;
+    return kind == RELOAD_KIND_FILE && reload_serve(context, answer, answer_size);
+}
+
+static void ignore(void *context)
+{
+    (void)context;
+}
+
+static void write_file(const char *text)
+{
+    FILE *out = fopen(support_path("conf"), "we");
+
+    assert_non_null(out);
+    fputs(text, out);
+    fclose(out);
+}
+
+static void assert_text(struct janitor *janitor, const char *expected)
+{
+    char *text = reload_text(janitor);
+
+    assert_non_null(text);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void test_text_through_the_janitor(void **state)
+{
+    struct option_file file = {.path = support_path("conf")};
+    struct janitor_duties duties = {.cleanup = ignore, .serve = serve, .context = &file};
+    struct janitor janitor;
+
+    (void)state;
+    assert_int_equal(janitor_start_serving(&janitor, &duties), 0);
+    write_file("count = 3\n");
+    assert_text(&janitor, "count = 3\n");
+    write_file("");
+    assert_text(&janitor, "");
+    assert_int_equal(unlink(support_path("conf")), 0);
+    support_capture_begin(2);
+    char *text = reload_text(&janitor);
+    assert_contains(support_capture_end(), "unit: error: configuration not changed: cannot read '");
+    assert_null(text);
+    janitor_finish(&janitor);
+    file.path = NULL;
+    assert_int_equal(janitor_start_serving(&janitor, &duties), 0);
+    assert_text(&janitor, "");
+    janitor_finish(&janitor);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_report),
+        cmocka_unit_test(test_text_through_the_janitor),
+    };
+    log_init("unit", LOG_LEVEL_INFO);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
