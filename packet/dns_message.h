@@ -47,6 +47,7 @@ struct dns_question {
 /* How a client asked. */
 struct dns_query {
     uint16_t id;
+    uint8_t opcode;
     bool recursion_desired, checking_disabled, authentic_data;
     bool has_edns, dnssec_ok; /* DO */
     uint16_t udp_size;        /* what the asker takes over UDP: 512 at least */
@@ -74,15 +75,16 @@ const char *dns_query_error_name(enum dns_query_error error);
 enum dns_query_error dns_query_parse(const uint8_t *bytes, size_t length, struct dns_query *out);
 
 /*
- * The query for an upstream: same question in its case, RD, CD, AD (so that the answer's AD is
- * told), EDNS with `udp_size` and the asker's DO; `keepalive` asks for RFC 7828's option, `pad_to`
- * (0 or a block size) pads (RFC 8467). Returns the length in out[out_size], 0 if it does not fit.
+ * The query for an upstream: same question in its case, CD and DO of the asker. RD and AD are
+ * always set (RFC 6840 5.7): an answer is kept for whoever asks the same with the same DO and CD,
+ * so it must not depend on the first asker's other flags. Returns the length in out[out_size], 0 if
+ * it does not fit.
  */
 struct dns_upstream_form {
     uint16_t id;
-    uint16_t udp_size;
-    bool keepalive;
-    uint16_t pad_to;
+    uint16_t udp_size; /* announced in EDNS; 0: no EDNS at all, for an upstream that fails on it */
+    bool keepalive;    /* ask how long the connection may idle (RFC 7828) */
+    uint16_t pad_to;   /* fill to a multiple of this many bytes (RFC 8467); 0: no padding */
 };
 size_t dns_query_build(const struct dns_query *query, const struct dns_upstream_form *form,
                        uint8_t *out, size_t out_size);
@@ -100,6 +102,10 @@ const char *dns_answer_error_name(enum dns_answer_error error);
 
 #define DNS_MAX_TTL_S 604800 /* RFC 8767 4: more than 7 days is capped */
 
+/* A TTL field as it is to be taken: seconds up to DNS_MAX_TTL_S; 0 with its top bit set (RFC 2181
+ * 8). */
+uint32_t dns_ttl_meaning(uint32_t ttl);
+
 /* An upstream's answer, borrowing its bytes. Offsets count from the header's first byte. */
 struct dns_answer {
     const uint8_t *bytes;
@@ -108,7 +114,7 @@ struct dns_answer {
     bool truncated, authentic_data, authoritative, recursion_available;
     bool negative;  /* NXDOMAIN, or no data: no record answers the question (RFC 2308 2) */
     bool cacheable; /* NOERROR or NXDOMAIN, not truncated; a negative one has its SOA */
-    uint32_t ttl_s; /* smallest TTL of the records; negative: min(SOA TTL, MINIMUM) */
+    uint32_t ttl_s; /* smallest TTL of the records; of a negative one also the SOA's MINIMUM */
     uint32_t keepalive_100ms; /* RFC 7828 timeout in units of 100 ms; UINT32_MAX: not given */
     size_t records;           /* offset behind the question */
     size_t opt, opt_length;   /* the OPT record; opt_length 0: none */

@@ -35,9 +35,13 @@ void dns_cache_free(struct dns_cache *cache);
 /* STALE: past its TTL by no more than stale_s. */
 enum dns_cache_result dns_cache_find(struct dns_cache *cache, const struct dns_cache_key *key,
                                      uint64_t now_ms, struct dns_cache_hit *hit);
-/* Stores an answer whose dns_answer.cacheable is set (others are refused). Copies. */
+/*
+ * Stores an answer and what dns_stored_make() made of it (copied). One that is not cacheable or
+ * whose TTL is 0 changes nothing.
+ */
 void dns_cache_insert(struct dns_cache *cache, const struct dns_cache_key *key,
-                      const struct dns_answer *answer, uint64_t now_ms);
+                      const struct dns_answer *answer, const struct dns_stored *stored,
+                      uint64_t now_ms);
 void dns_cache_flush(struct dns_cache *cache);
 const struct dns_cache_stats *dns_cache_stats(const struct dns_cache *cache);
 

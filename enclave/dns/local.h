@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names answered here: --host, /etc/hosts, localhost and the loopback addresses' reverse names
- * (RFC 6761 6.3, 6.2 for "invalid" and 6.4). The hosts file is read again when it changes.
+ * (RFC 6761 6.3), nothing below "invalid" (6.4). The hosts file is read again when it changes.
  */
 #ifndef CAUSEWAY_ENCLAVE_DNS_LOCAL_H
 #define CAUSEWAY_ENCLAVE_DNS_LOCAL_H

@@ -148,6 +148,109 @@ def vnet():
     yield "fragment", header(0, 0, 34, 6) + PACKETS["udp4-first"]
 
 
+def name(text):
+    return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".") if label) + b"\0"
+
+
+WWW = name("www.eXample.com")  # at 12; "example.com" is at 16, "com" at 24
+
+
+def record(owner, kind, rdata, ttl=300, klass=1, length=None):
+    return owner + struct.pack("!HHIH", kind, klass, ttl, len(rdata) if length is None else length) + rdata
+
+
+def opt(options=b"", size=1232, ttl=0x8000, owner=b"\0"):
+    return record(owner, 41, options, ttl, size)
+
+
+def option(code, value):
+    return struct.pack("!HH", code, len(value)) + value
+
+
+def message(flags, sections=((), (), ()), question=WWW + b"\0\1\0\1", questions=1, tail=b""):
+    return struct.pack("!6H", 0x1234, flags, questions, *map(len, sections)) + question \
+        + b"".join(b"".join(section) for section in sections) + tail
+
+
+def pointer(offset):
+    return struct.pack("!H", 0xc000 | offset)
+
+
+A = record(pointer(12), 1, bytes([192, 0, 2, 1]))
+CNAME = record(pointer(12), 5, b"\4host" + pointer(16), 60)
+SOA = record(pointer(16), 6, b"\2ns" + pointer(16) + b"\5admin" + pointer(16) + struct.pack("!5I", 1, 2, 3, 4, 30))
+BEHIND = 12 + len(WWW) + 4  # where the first record stands
+
+
+def dns_query():
+    query = 0x0100
+    yield "plain", message(query)
+    yield "edns", message(query | 0x30, ((), (), (opt(option(11, b"") + option(10, DATA[:8])), )))
+    yield "root", message(query, question=b"\0\0\2\0\1")
+    yield "longest", message(query, question=name(".".join(["a" * 63] * 3 + ["b" * 61])) + b"\0\1\0\1")
+    yield "too-long", message(query, question=name(".".join(["a" * 63] * 3 + ["b" * 62])) + b"\0\1\0\1")
+    yield "cut", message(query)[:-3]
+    yield "no-question", message(query, question=b"", questions=0)
+    yield "two-questions", message(query, question=(WWW + b"\0\1\0\1") * 2, questions=2)
+    yield "loop", message(query, question=pointer(12) + b"\0\1\0\1")
+    yield "label-loop", message(query, question=b"\1a" + pointer(12) + b"\0\1\0\1")
+    yield "forward", message(query, question=pointer(18) + b"\0\1\0\1" + WWW)
+    yield "reserved-label", message(query, question=b"\x41a\0\0\1\0\1")
+    yield "answer-in-query", message(query, ((A, ), (), ()))
+    yield "opt-twice", message(query, ((), (), (opt(), opt())))
+    yield "opt-owner", message(query, ((), (), (opt(owner=pointer(24)), )))
+    yield "opt-version", message(query, ((), (), (opt(ttl=0x18000), )))
+    yield "opt-cut", message(query, ((), (), (opt(struct.pack("!HH", 10, 9) + DATA[:8]), )))
+    yield "opt-beyond", message(query, ((), (), (record(b"\0", 41, b"", length=4), )))
+    yield "tsig-like", message(query, ((), (), (opt(), record(b"\3key\0", 250, DATA[:30], 0, 255))))
+    yield "trailing", message(query, tail=b"\0")
+    yield "notify", message(0x2000)
+    yield "response", message(0x8180)
+
+
+def dns_answer():
+    answer = 0x8180
+    yield "a", message(answer, ((A, A), (), (opt(), )))
+    yield "cname", message(answer | 0x20, ((CNAME, record(pointer(BEHIND + 12), 1, DATA[:4], 0x80000000)), (), ()))
+    yield "nodata", message(answer, ((), (SOA, ), (opt(), )))
+    yield "nxdomain", message(answer | 3, ((CNAME, ), (SOA, ), ()))
+    yield "referral", message(answer, ((), (record(pointer(16), 2, b"\2ns" + pointer(16)), ), ()))
+    yield "ede", message(answer | 2, ((), (), (opt(option(15, b"\0\x16none") + option(11, b"\1\x2c")), )))
+    yield "extended-rcode", message(answer, ((), (), (opt(ttl=0x01000000), )))
+    yield "opt-first", message(answer, ((A, ), (), (opt(), record(b"\3srv" + pointer(16), 28, DATA[:16]))))
+    yield "opt-in-answer", message(answer, ((opt(), ), (), ()))
+    yield "opt-pointed-into", message(answer, ((), (), (opt(option(65001, WWW)), record(
+        pointer(BEHIND + 15), 1, DATA[:4]))))
+    yield "opt-pointed-behind", message(answer, ((), (), (opt(), record(WWW, 1, DATA[:4]), record(
+        pointer(BEHIND + 11), 1, DATA[:4]))))
+    yield "ttl-pointed-into", message(answer, ((record(pointer(12), 1, DATA[:4], 0x01610000), record(
+        pointer(BEHIND + 6), 1, DATA[:4])), (), ()))
+    yield "ttl-run-over", message(answer, ((record(pointer(12), 16, b"\x0c"), record(
+        pointer(BEHIND + 12), 1, DATA[:4])), (), ()))
+    yield "names", message(answer, (tuple(record(pointer(12), kind, fixed + WWW[:4] + pointer(16) + tail) for
+                                          kind, fixed, tail in ((15, b"\0\1", b""), (33, bytes(6), b""),
+                                                                (35, bytes(4) + b"\1U\0\0", b""), (39, b"", b""),
+                                                                (17, pointer(12), b""), (24, bytes(18), DATA[:9]))), (), ()))
+    yield "unknown", message(answer, ((record(pointer(12), 65280, DATA), ), (), ()), WWW + b"\xff\0\0\1")
+    yield "rdata-short", message(answer, ((record(pointer(12), 15, b"\0"), ), (), ()))
+    yield "rdata-long", message(answer, ((record(pointer(12), 5, WWW + b"x"), ), (), ()))
+    yield "rdata-beyond", message(answer, ((record(pointer(12), 1, DATA[:4], length=400), ), (), ()))
+    yield "count", message(answer, ((A, ), (), ()))[:7] + b"\x09" + message(answer, ((A, ), (), ()))[8:]
+    yield "large", message(answer, (tuple(record(pointer(12), 16, bytes([200]) + DATA[:200]) for _ in range(20)), (), ()))
+    yield "query", message(0x0100)
+
+
+def dns_name():
+    yield "text", b"www.example.com."
+    yield "escapes", b"a\\.b.\\255\\000x.-_"
+    yield "empty-label", b"a..b"
+    yield "root", b"."
+    yield "longest", ".".join(["a" * 63] * 3 + ["b" * 61]).encode()
+    yield "wire", bytes(12) + WWW + b"\3ftp" + pointer(16) + pointer(29)
+    yield "pointers", bytes(12) + b"\0" + b"".join(pointer(12 + max(0, 2 * i - 1)) for i in range(25))
+
+
+
 def options_file():
     yield "all", b"# comment\nflag = yes\nnumber = 12\ntext = a = b # c\nlist = one\nlist=two\n"
     yield "bare-flag", b"flag"
@@ -163,7 +266,7 @@ def options_file():
 
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus")
-    for target in (frames, handshake, options_file, segment, vnet):
+    for target in (dns_answer, dns_name, dns_query, frames, handshake, options_file, segment, vnet):
         folder = root / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in target():
