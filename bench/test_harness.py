@@ -9,7 +9,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import accounting, measure, report, stats_lines, summary  # noqa: E402
+from harness import accounting, link, measure, report, stats_lines, summary  # noqa: E402
 
 
 def link_of(capacity):
@@ -54,7 +54,8 @@ class Samples(unittest.TestCase):
     @staticmethod
     def sample(number, system, value, **more):
         return {"round": number, "system": system, "mtu": 1500, "test": "tcp_up_1",
-                "value": value, "machine_cpu_s": 2.0, "daemon_cpu_s": {"a": 0.5, "b": 1.5},
+                "value": value, "machine_cpu_s": 2.0, "kernel_cpu_s": 1.5,
+                "daemon_cpu_s": {"a": 0.5, "b": 1.5},
                 "bytes": 2e9, **more}
 
     def entry(self, samples, system):
@@ -88,7 +89,7 @@ class Samples(unittest.TestCase):
     def test_cost(self):
         entry = self.entry([self.sample(0, "x", 5, link_bytes=640, link_writes=10)], "x")
         self.assertEqual(entry["cpu_s_per_gb"],
-                         {"machine": 1.0, "daemons": 1.0, "each": {"a": 0.25, "b": 0.75}})
+                         {"machine": 1.0, "kernel": 0.75, "daemons": 1.0, "each": {"a": 0.25, "b": 0.75}})
         self.assertEqual(entry["bytes_per_write"], 64)
 
 
@@ -106,8 +107,20 @@ class Words(unittest.TestCase):
                          ["tcp_up_1", "tcp_down_1", "tcp_both_1", "rr"])
         with self.assertRaises(ValueError):
             measure.select(["tcp_sideways_1"])
-        for names in (measure.DEFAULT, measure.QUICK):
+        for names in (measure.LINK, measure.QUICK):
             self.assertEqual(len(measure.select(names)), len(names))
+        self.assertEqual(measure.select(measure.DEFAULT), measure.TESTS)
+
+    def test_profiles(self):
+        text = """usage: …
+  c6i.2xlarge    one stream 1.9 / 10.5, all streams 8.8 / 16.8
+  none           no limits and no costs
+"""
+        found = link.parse_profiles(text)
+        self.assertEqual(list(found), ["c6i.2xlarge"])
+        self.assertEqual([link.limit(found["c6i.2xlarge"], *which) for which in
+                          (("up", 1), ("down", 1), ("up", 32), ("down", 4))],
+                         [1.9, 10.5, 8.8, 16.8])
 
     def test_own_processor_time(self):
         """A line as in proc(5), with spaces and a bracket in the name of the program."""

@@ -71,11 +71,13 @@ def note_peak(daemon):
     daemon.peak_kb = max(daemon.peak_kb, total)
 
 
-def machine_busy_seconds():
-    """Busy seconds of all processors together since boot (not idle, iowait or steal)."""
+def machine_seconds():
+    """(busy, of these in the kernel) of all processors together since boot; not idle, iowait or
+    steal."""
     with open("/proc/stat", encoding="ascii") as file:
         user, nice, system, _idle, _iowait, irq, softirq = map(int, file.readline().split()[1:8])
-    return (user + nice + system + irq + softirq) / TICK
+    kernel = system + irq + softirq
+    return (user + nice + kernel) / TICK, kernel / TICK
 
 
 def machine_steal_seconds():
@@ -87,6 +89,7 @@ def machine_steal_seconds():
 class Mark:
     daemons: dict
     machine: float
+    kernel: float
     steal: float
 
 
@@ -99,7 +102,7 @@ def _by_name(daemons, figure):
 
 
 def mark(world):
-    return Mark(_by_name(world.daemons, seconds_of), machine_busy_seconds(),
+    return Mark(_by_name(world.daemons, seconds_of), *machine_seconds(),
                 machine_steal_seconds())
 
 
@@ -111,9 +114,11 @@ def peaks(world):
 
 
 def since(world, before):
-    """Processor seconds since `before`: {"daemons": {name: s}, "machine": s, "steal": s}."""
+    """Processor seconds since `before`: {"daemons": {name: s}, "machine": s, "kernel": s,
+    "steal": s}."""
     now = mark(world)
     return {"daemons": {n: round(s - before.daemons.get(n, 0), 3)
                         for n, s in now.daemons.items()},
             "machine": round(now.machine - before.machine, 3),
+            "kernel": round(now.kernel - before.kernel, 3),
             "steal": round(now.steal - before.steal, 3)}

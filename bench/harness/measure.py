@@ -5,6 +5,7 @@
     bytes            payload carried, where that is meant
     daemon_cpu_s     processor seconds of each of the system's processes meanwhile
     machine_cpu_s    busy seconds of the whole machine meanwhile
+    kernel_cpu_s     of these in the kernel, interrupts included
     link_bytes, link_writes   what went over the link, where the system tells
     and figures of its own (percentiles, loss …)
 """
@@ -73,6 +74,7 @@ def accounted(bench, action):
     after = system.link_counters(world) if links else None
     sample.setdefault("daemon_cpu_s", cost["daemons"])
     sample["machine_cpu_s"] = cost["machine"]
+    sample["kernel_cpu_s"] = cost["kernel"]
     sample["steal_s"] = cost["steal"]
     if links and after:
         sample["link_bytes"], sample["link_writes"] = (b - a for a, b in zip(links, after))
@@ -120,7 +122,8 @@ def iperf_received(output):
 
 def tcp_throughput(bench, streams, mode):
     if bench.system.copies:
-        return accounted(bench, lambda: bench.system.copy(bench.world, streams, bench.seconds))
+        return accounted(bench, lambda: bench.system.copy(bench.world, streams, mode,
+                                                           bench.seconds))
 
     def action():
         out = bench.client(iperf_command(bench, streams, mode, bench.seconds), bench.seconds)
@@ -245,9 +248,8 @@ TESTS = [
     *[_udp(mode, size) for mode in ("up", "down") for size in (64, 512, 1400)],
 ]
 BY_NAME = {test.name: test for test in TESTS}
-DEFAULT = ["tcp_up_1", "tcp_down_1", "tcp_up_4", "tcp_down_4", "tcp_up_32", "tcp_down_32",
-           "tcp_both_4", "rr", "rr_load", "crr", "udp_up_64", "udp_up_512", "udp_up_1400",
-           "udp_down_64", "udp_down_1400"]
+DEFAULT = ["*"]
+LINK = ["tcp_up_1", "tcp_down_1", "tcp_up_32", "tcp_down_32", "rr", "rr_load"]
 QUICK = ["tcp_up_1", "tcp_down_1", "tcp_up_4", "tcp_down_4", "rr", "rr_load", "udp_up_1400"]
 
 

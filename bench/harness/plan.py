@@ -32,7 +32,7 @@ class Contestant:
         return f"{self.system.id}@{self.mtu}"
 
     def up(self):
-        self.world = World(self.mtu)
+        self.world = World(self.mtu, self.options.profile)
         try:
             self.world.make()
             self.system.up(self.world)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bar charts of the summary by gnuplot, SVG. Data and script are kept beside the picture."""
+"""Bar charts of the summary by gnuplot, SVG and PNG. Data and script are kept beside the picture."""
 
 import os
 import subprocess
@@ -8,7 +8,9 @@ GROUPS = (("tcp", "tcp_", "Gbit/s", "TCP throughput"),
           ("udp", "udp_", "thousand datagrams a second", "UDP under 1 % loss"),
           ("latency", "rr", "µs, median of p50", "Request/response, 64 bytes"))
 
-SCRIPT = """set terminal svg size 1000,520 font 'sans,11' background 'white'
+TERMINALS = {"svg": "svg size 1000,520 font 'sans,11' background 'white'",
+             "png": "pngcairo size 1000,520 font 'sans,11' background 'white'"}
+SCRIPT = """set terminal {terminal}
 set output '{picture}'
 set title '{title}, MTU {mtu}'
 set ylabel '{unit}'
@@ -44,12 +46,20 @@ def _plot(directory, group, mtu, contestants, tests, summary):
         f"'{base}.dat' using {2 + 3 * i}:{3 + 3 * i}:{4 + 3 * i}:xtic(1) title '{c.system.id}'"
         for i, c in enumerate(contestants))
     logarithmic = name == "latency"
+    script = "".join(
+        SCRIPT.format(terminal=terminal, picture=f"{base}.{kind}", title=title, mtu=mtu, unit=unit,
+                      curves=curves, last=len(tests) - 1, low="1" if logarithmic else "0",
+                      scale="set logscale y\n" if logarithmic else "")
+        for kind, terminal in TERMINALS.items())
+    return run(base, script)
+
+
+def run(base, script):
+    """Runs gnuplot on a script that is kept as base.gnuplot; returns the base."""
     with open(base + ".gnuplot", "w", encoding="utf-8") as out:
-        out.write(SCRIPT.format(picture=base + ".svg", title=title, mtu=mtu, unit=unit,
-                                curves=curves, last=len(tests) - 1, low="1" if logarithmic else "0",
-                                scale="set logscale y\n" if logarithmic else ""))
+        out.write(script)
     subprocess.run(["gnuplot", base + ".gnuplot"], check=True)
-    return base + ".svg"
+    return base
 
 
 def draw(directory, contestants, tests, summary):

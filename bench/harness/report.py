@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tables, in Markdown. Every figure is a median over rounds with (min–max) beside it."""
 
+import re
+
+from harness import link
 from harness.summary import REFERENCE
 
 DASH = "–"
@@ -49,6 +52,7 @@ class Report:
     def __init__(self, meta, contestants, skipped, tests, summary):
         self.meta, self.contestants, self.skipped = meta, contestants, skipped
         self.tests, self.summary = tests, summary
+        self.reference = meta["reference"]
 
     def rows(self, mtu, columns):
         """A row per system at that MTU; columns are functions of its results."""
@@ -59,21 +63,31 @@ class Report:
         tests = [t for t in self.tests if t.name.startswith(prefix)]
         columns = [lambda r, t=t: cell(r, t, figure_and_ratio) for t in tests]
         heads = [t.name.removeprefix(prefix).replace("_", " ") or t.name for t in tests]
-        rows = table(["system"] + heads, self.rows(mtu, columns))
+        rows = self.rows(mtu, columns)
+        if self.meta.get("link_limits") and prefix == "tcp_":
+            rows.insert(0, ["limit of the link"] + [self.limit(t.name) for t in tests])
+        rows = table(["system"] + heads, rows)
         return [f"### {title}", ""] + rows if rows else []
+
+    def limit(self, test):
+        mode, streams = re.fullmatch(r"tcp_(\w+)_(\d+)", test).groups()
+        if mode == "both":
+            return DASH
+        return number(link.limit(self.meta["link_limits"], mode, int(streams)))
 
     def latency(self, mtu):
         out = []
-        for test in (t for t in self.tests if t.name in ("rr", "rr_load")):
+        for test in (t for t in self.tests if t.name in ("rr", "rr_load", "crr")):
             def column(key, test=test):
                 return lambda r: cell(r, test, lambda e: with_spread(e[key]) if key in e
                                       else DASH)
             columns = [column(k) for k in ("p50_us", "p90_us", "p99_us", "p99_9_us")]
-            columns.append(lambda r, t=test: cell(
-                r, t, lambda e: f"{e['added']['median']:+.1f}" if "added" in e else DASH))
             columns.append(column("rate"))
-            heads = ["system", "p50", "p90", "p99", "p99.9", f"p50 against the {REFERENCE}",
-                     "a second"]
+            heads = ["system", "p50", "p90", "p99", "p99.9", "a second"]
+            if test.unit == "µs":
+                columns.append(lambda r, t=test: cell(
+                    r, t, lambda e: f"{e['added']['median']:+.1f}" if "added" in e else DASH))
+                heads.append(f"p50 against the {REFERENCE}")
             if test.name == "rr_load":
                 columns.append(column("upload_gbits"))
                 heads.append("upload, Gbit/s")
@@ -93,15 +107,15 @@ class Report:
             each = " + ".join(number(v) for v in cpu["each"].values())
             if len(cpu["each"]) > 1:
                 each += f" = {number(cpu['daemons'])}"
-            return f"{each or 0} of {number(cpu['machine'])}"
+            return f"{each or 0} of {number(cpu['machine'])} ({number(cpu['kernel'])})"
         columns = [lambda r, t=t: cell(r, t, show) for t in tests]
         rows = table(["system"] + [t.name for t in tests], self.rows(mtu, columns))
         if not rows:
             return []
         names = "; ".join(f"`{c.system.id}`: {', '.join(c.peak_kb)}"
                           for c in self.contestants if c.mtu == mtu and len(c.peak_kb) > 1)
-        note = ["Daemons one by one = together, of the whole machine's busy seconds (generators "
-                "and kernel included)." + (f" Order: {names}." if names else ""), ""]
+        note = ["Daemons one by one = together, of the whole machine's busy seconds, generators "
+                "included (of these in the kernel)." + (f" Order: {names}." if names else ""), ""]
         return ["### Processor seconds per GB (10⁹ bytes of payload)", ""] + rows + note
 
     def size(self, mtu):
@@ -133,9 +147,11 @@ class Report:
         systems = [f"- `{c.system.id}`: {c.system.describe()}" for c in
                    {c.system.id: c for c in self.contestants}.values()]
         return ["## Benchmark", "", f"`{m['command']}`", "",
+                *([f"**Link shaped like Nitro's vsock, {m['link']}**: see docs/performance.md.", ""]
+                  if m["link"] else []),
                 f"{m['date']}, version {m['version']}, Linux {m['kernel']}, {m['cpus']} processors"
                 f" ({m['cpu_model']}), {m['rounds']} interleaved rounds of {m['seconds']:g} s. "
-                "Median (min–max) over rounds; **bold** is the median ratio to the ceiling's "
+                f"Median (min–max) over rounds; **bold** is the median ratio to `{self.reference}`'s "
                 "sample of the same round. Load average before: "
                 f"{m['load_before']}, after: {m['load_after']}; stolen by the hypervisor: "
                 f"{m['steal_percent']:.1f} %.", "", *systems, ""]
@@ -147,7 +163,6 @@ class Report:
             out += self.throughput(mtu, "tcp_", "TCP, Gbit/s (direction and streams)")
             out += self.throughput(mtu, "udp_", "UDP under 1 % loss, thousand datagrams a second")
             out += self.latency(mtu)
-            out += self.throughput(mtu, "crr", "Connect, request, response, a second")
             out += self.cost(mtu)
             out += self.size(mtu)
         return "\n".join(out + self.failures())

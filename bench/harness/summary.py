@@ -33,6 +33,7 @@ def _cpu_per_gb(rows):
     if not rows:
         return None
     result = {"machine": median(s["machine_cpu_s"] / (s["bytes"] / GIGA) for s in rows),
+              "kernel": median(s["kernel_cpu_s"] / (s["bytes"] / GIGA) for s in rows),
               "daemons": median(sum(s["daemon_cpu_s"].values()) / (s["bytes"] / GIGA)
                                 for s in rows), "each": {}}
     for name in rows[0]["daemon_cpu_s"]:
@@ -46,15 +47,17 @@ def _bytes_per_write(rows):
     return median(values) if values else None
 
 
-def summarize(samples, contestants, tests):
-    """{system@mtu: {test: {...}}} for everything that was measured or failed."""
+def summarize(samples, contestants, tests, reference=REFERENCE):
+    """{system@mtu: {test: {...}}} for everything that was measured or failed. Latency is set
+    against the ceiling, the rest against the reference."""
     summary = {}
     for c in contestants:
         results = summary[c.key] = {}
         for test in tests:
             where = {"mtu": c.mtu, "test": test.name}
             rows = _good(samples, system=c.system.id, **where)
-            ceiling = _good(samples, system=REFERENCE, **where)
+            ceiling = _good(samples, system=REFERENCE if test.unit == "µs" else reference,
+                            **where)
             errors = [s["error"] for s in samples if "error" in s and s["test"] == test.name
                       and s["system"] == c.system.id and s["mtu"] == c.mtu]
             if rows:

@@ -9,14 +9,18 @@ its processes and removes its namespaces, devices and rules with them.
 import os
 import shutil
 
+from harness import link
+
 
 class System:
     name = ""            # as in --systems
     title = ""           # what it is, for the report; {parameters} are filled in
     protocols = ("tcp",)  # "tcp", "udp": what it carries
+    link = False         # its two sides meet on Unix streams, by link_paths(): can be shaped
     copies = False       # no network: TCP tests in one direction call copy(), others do not run
     parameters = {}      # parameter -> default, all strings; --systems name:key=value:…
     variants = ({},)     # parameter sets that run by default (the first one under --quick)
+    link_variants = None  # those with --link, when others
 
     def __init__(self, build, given):
         unknown = set(given) - set(self.parameters)
@@ -47,11 +51,16 @@ class System:
         """(bytes, writes) on the link so far, both directions, or None if it does not tell."""
         return None
 
-    def copy(self, world, streams, seconds):
-        """Only with copies = True: moves bytes itself and returns a sample (see measure.py)."""
+    def copy(self, world, streams, mode, seconds):
+        """Only with copies = True: moves bytes itself, mode "up" or "down", and returns a sample
+        (see measure.py)."""
         raise NotImplementedError
 
     # -- for adapters
+
+    def link_paths(self, world, name="link"):
+        """(where the parent's side listens, where the enclave's side connects)"""
+        return link.paths(world, self.build, name)
 
     def binary(self, path):
         return os.path.join(self.build, path)

@@ -75,9 +75,10 @@ def remove_stale():
 class World:
     _count = 0
 
-    def __init__(self, mtu):
+    def __init__(self, mtu, link=None):
         World._count += 1
         self.mtu = mtu
+        self.link = link  # profile of a shaped link, see harness/link.py
         self.names = {r: f"{PREFIX}-{os.getpid()}-{World._count}-{r}" for r in ROLES}
         self.directory = tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-")
         self.daemons = []

@@ -12,22 +12,25 @@ class Adapter(System):
     name = "causeway"
     title = "causeway, capture {capture}, lanes {lanes}"
     protocols = ("tcp", "udp")
+    link = True
     parameters = {"capture": "nfqueue", "lanes": "1"}
-    variants = ({"capture": "nfqueue", "lanes": "1"}, {"capture": "packet", "lanes": "1"},
-                {"capture": "nfqueue", "lanes": str(max(2, os.cpu_count() or 2))})
+    variants = tuple({"capture": capture, "lanes": lanes}
+                     for lanes in ("1", str(min(8, max(2, os.cpu_count() or 2))))
+                     for capture in ("nfqueue", "packet"))
+    link_variants = tuple({"capture": "nfqueue", "lanes": lanes} for lanes in ("1", "8"))
 
     def missing(self):
         return (self.need_binary("parent/causeway-parent") or
                 self.need_binary("enclave/causeway-enclave"))
 
     def up(self, world):
-        link = "unix:" + os.path.join(world.directory, "link")
+        listening, dialled = self.link_paths(world)
         lanes = self.parameter["lanes"]
         world.daemon("causeway-parent", "parent",
-                     [self.binary("parent/causeway-parent"), "--enclave", link,
+                     [self.binary("parent/causeway-parent"), "--enclave", "unix:" + listening,
                       "--lanes", lanes, "--uplink", UPLINK, "--log-level", "warning"])
         world.daemon("causeway-enclave", "enclave",
-                     [self.binary("enclave/causeway-enclave"), "--link", link,
+                     [self.binary("enclave/causeway-enclave"), "--link", "unix:" + dialled,
                       "--lanes", lanes, "--capture", self.parameter["capture"],
                       "--log-level", "warning"])
         world.wait(world.reaches_internet, "a ping through causeway")

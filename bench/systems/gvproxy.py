@@ -11,6 +11,7 @@ class Adapter(System):
     name = "gvproxy"
     title = "gvproxy and gvforwarder, MTU {mtu}"
     protocols = ("tcp", "udp")
+    link = True
     parameters = {"mtu": "1500"}  # its default
 
     def missing(self):
@@ -18,7 +19,8 @@ class Adapter(System):
         return f"{' and '.join(missing)} not on PATH (gvisor-tap-vsock)" if missing else None
 
     def up(self, world):
-        path, mtu = os.path.join(world.directory, "gv.sock"), self.parameter["mtu"]
+        path, dialled = self.link_paths(world, "gv.sock")
+        mtu = self.parameter["mtu"]
         world.daemon("gvproxy", "parent", ["gvproxy", "-mtu", mtu, "-listen", "unix://" + path])
         world.wait(lambda: os.path.exists(path), "gvproxy's socket")
         # what gvforwarder would learn by DHCP: gvproxy is 192.168.127.1, its guest .2
@@ -29,7 +31,7 @@ class Adapter(System):
         world.run(["ip", "route", "add", "default", "via", "192.168.127.1"], "enclave")
         # its -mtu is the size of its frame buffer: 4000 is the default
         forwarder = world.daemon("gvforwarder", "enclave",
-                                 ["gvforwarder", "-url", "unix://" + path, "-iface", "tap0",
+                                 ["gvforwarder", "-url", "unix://" + dialled, "-iface", "tap0",
                                   "-preexisting", "-mtu", str(max(4000, int(mtu) + 14))])
         world.wait(lambda: "waiting for packets" in open(forwarder.log, encoding="utf-8").read(),
                    "gvforwarder")

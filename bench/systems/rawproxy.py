@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The classic raw proxy (bench/rawproxy.c): one packet per recv, verdict, write and sendto."""
 
-import os
-
 from harness import stats_lines
 from harness.system import System
 from harness.world import INTERNET, PARENT, UPLINK
@@ -10,6 +8,7 @@ from harness.world import INTERNET, PARENT, UPLINK
 
 class Adapter(System):
     name = "rawproxy"
+    link = True
     title = "classic raw proxy (NFQUEUE, one packet a call, IP_HDRINCL)"
 
     def missing(self):
@@ -20,8 +19,7 @@ class Adapter(System):
         # The published rules: TCP alone, and at the parent only towards ports that are the
         # enclave's. Nothing else runs in this parent, so all of its TCP is the enclave's.
         queue = ["-p", "tcp", "-j", "NFQUEUE", "--queue-num", "0"]
-        path = os.path.join(world.directory, "link")
-        for side in ("parent", "enclave"):
+        for side, path in zip(("parent", "enclave"), self.link_paths(world)):
             world.daemon("rawproxy-" + side, side, [self.binary("bench/rawproxy"), side, path])
         for daemon in world.daemons:
             world.wait(lambda d=daemon: b"ready" in open(d.log, "rb").read(), "rawproxy")

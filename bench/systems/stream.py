@@ -5,10 +5,13 @@ import json
 
 from harness.system import System
 
+STREAMS_MAX = 8  # as many as causeway has lanes
+
 
 class Adapter(System):
     name = "stream"
     title = "bare unix stream copy, {write} bytes a write"
+    link = True
     copies = True
     parameters = {"write": "65536"}
 
@@ -16,11 +19,16 @@ class Adapter(System):
         return self.need_binary("bench/streamcopy")
 
     def up(self, world):
-        pass
+        self.path = []
+        if world.link is not None:
+            listening, dialled = self.link_paths(world)
+            self.path = ["--listen", listening, "--connect", dialled]
 
-    def copy(self, world, streams, seconds):
+    def copy(self, world, streams, mode, seconds):
+        down = ["--down"] if self.path and mode == "down" else []
         out = json.loads(world.run([self.binary("bench/streamcopy"), "--seconds", str(seconds),
-                                    "--streams", str(streams), "--write",
-                                    self.parameter["write"]], "parent", timeout=seconds + 20))
+                                    "--streams", str(min(streams, STREAMS_MAX)), "--write",
+                                    self.parameter["write"], *self.path, *down], "parent",
+                                   timeout=seconds + 20))
         return {"value": out["bytes"] * 8 / out["seconds"] / 1e9, "bytes": out["bytes"],
                 "daemon_cpu_s": {"writer": out["writer_cpu_s"], "reader": out["reader_cpu_s"]}}
