@@ -21,6 +21,7 @@
 #include "runtime/event.h"
 #include "runtime/instance.h"
 #include "runtime/janitor.h"
+#include "runtime/notify.h"
 #include "runtime/packet_socket.h"
 #include "runtime/sandbox.h"
 #include "runtime/signals.h"
@@ -31,6 +32,7 @@ struct daemon {
     struct enclave_config config;
     struct event_loop loop;
     struct signals signals;
+    struct notify notify;
     struct device device;
     struct capture capture;
     struct session session;
@@ -99,7 +101,8 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
 {
     const struct enclave_config *config = &daemon->config;
 
-    if (open_control(daemon, error, error_size) < 0)
+    if (open_control(daemon, error, error_size) < 0 ||
+        notify_open(&daemon->notify, &daemon->loop, error, error_size) < 0)
         return -1;
     int result = device_create(&daemon->device);
     if (result < 0) {
@@ -113,6 +116,7 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
         .loop = &daemon->loop,
         .device = &daemon->device,
         .capture = &daemon->capture,
+        .notify = &daemon->notify,
     };
     if (capture_open(&daemon->capture, config, &daemon->device, probe_udp_gso(&daemon->device),
                      error, error_size) < 0 ||
@@ -182,7 +186,9 @@ int main(int argc, char **argv)
         janitor_finish(&daemon.janitor);
         die("%s", error);
     }
+    notify_status(&daemon.notify, "waiting for the parent");
     run(&daemon);
+    notify_stopping(&daemon.notify);
     print_stats(&daemon);
     session_stop(&daemon.session);
     janitor_finish(&daemon.janitor);

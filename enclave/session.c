@@ -205,6 +205,8 @@ static void lane_ended(struct dial *dial)
 
     close(dial->fd);
     dial->fd = -1;
+    if (session->announced)
+        notify_status(session->notify, "lane %u is down, dialling again", dial->number);
     session->announced = false;
     /* A parent that accepts and hangs up at once is no reason to dial any faster. */
     if (clock_ms() - dial->running_since_ms >= STEADY_MS)
@@ -256,6 +258,8 @@ static void announce(struct session *session)
              addr_format(&session->current.address4, address4),
              addr_format(&session->current.address6, address6), session->mtu,
              capture_name(session->capture));
+    notify_ready(session->notify, "%u lanes up, address %s, MTU %u", session->current.lanes,
+                 address4, session->mtu);
 }
 
 /* ---- CONFIG ---- */

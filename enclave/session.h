@@ -24,6 +24,7 @@
 #include "runtime/event.h"
 #include "runtime/frame_reader.h"
 #include "runtime/lane.h"
+#include "runtime/notify.h"
 
 enum dial_state { DIAL_WAITING, DIAL_CONNECTING, DIAL_HANDSHAKE, DIAL_RUNNING };
 
@@ -48,6 +49,7 @@ struct session {
     struct event_loop *loop;
     struct device *device;
     struct capture *capture;
+    const struct notify *notify; /* learns when the tunnel is up and down; may be NULL */
     bool inject_udp_gso;
 
     uint64_t id;

@@ -27,6 +27,7 @@
 #include "runtime/event.h"
 #include "runtime/instance.h"
 #include "runtime/janitor.h"
+#include "runtime/notify.h"
 #include "runtime/sandbox.h"
 #include "runtime/signals.h"
 #include "runtime/sysctl.h"
@@ -38,6 +39,7 @@ struct parent {
     struct parent_config config;
     struct event_loop loop;
     struct signals signals;
+    struct notify notify;
     struct netdev netdev;
     struct event_source monitor;
     struct server server;
@@ -186,8 +188,9 @@ static int start(struct parent *parent, char *error, size_t error_size)
     const struct parent_config *config = &parent->config;
 
     raise_descriptor_limit();
-    if (open_control(parent, error, error_size) < 0 || set_sysctls(config, error, error_size) < 0 ||
-        apply_rules(config, error, error_size) < 0)
+    if (open_control(parent, error, error_size) < 0 ||
+        notify_open(&parent->notify, &parent->loop, error, error_size) < 0 ||
+        set_sysctls(config, error, error_size) < 0 || apply_rules(config, error, error_size) < 0)
         return -1;
     parent->server.loop = &parent->loop;
     parent->server.context.config = config;
@@ -203,6 +206,7 @@ static void run(struct parent *parent)
 {
     log_info("ready: %u enclaves may connect, uplink MTU %u", parent->config.enclave_count,
              parent->server.context.mtu);
+    notify_ready(&parent->notify, "%u enclaves may connect", parent->config.enclave_count);
     while (!parent->signals.stop) {
         int error = event_wait(&parent->loop, server_poll(&parent->server));
         if (error < 0) {
@@ -274,6 +278,7 @@ int main(int argc, char **argv)
         die("%s", error);
     }
     run(&parent);
+    notify_stopping(&parent.notify);
     print_stats(&parent);
     server_stop(&parent.server);
     janitor_finish(&parent.janitor);
