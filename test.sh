@@ -98,6 +98,8 @@ everything() {
 
     section "namespace tests"
     netns netns build ${quick:+--forms=nfqueue-4} tests/netns
+    section "supervision: service managers, the launch script, the enclave image's entry point"
+    netns supervise build tests/supervise
 
     if [[ $bench ]]; then
         section "benchmark (quick; asserts nothing)"
