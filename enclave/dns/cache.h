@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Answers kept for as long as their TTL says, and a while longer for when no upstream answers.
- * All memory is taken at start; a full cache makes room by dropping what was used least lately.
+ * All memory is taken at start; a full cache makes room by dropping the oldest answers that nobody
+ * asked for again.
  */
 #ifndef CAUSEWAY_ENCLAVE_DNS_CACHE_H
 #define CAUSEWAY_ENCLAVE_DNS_CACHE_H
@@ -25,14 +26,24 @@ struct dns_cache_hit {
 };
 
 struct dns_cache_stats {
-    uint64_t entries, bytes_used, inserted, evicted, expired, too_large;
+    uint64_t entries, bytes_used; /* now; bytes of the entries alone */
+    uint64_t inserted;
+    uint64_t evicted;   /* dropped to make room */
+    uint64_t expired;   /* dropped because past their TTL and the time for stale ones */
+    uint64_t too_large; /* not stored: more than an eighth of the cache */
 };
 
-/* bytes: all memory it may use. NULL: no memory. The hash is keyed with random bytes. */
-struct dns_cache *dns_cache_create(size_t bytes, uint32_t stale_s);
-void dns_cache_free(struct dns_cache *cache);
+#define DNS_CACHE_BYTES_MIN 65536
 
-/* STALE: past its TTL by no more than stale_s. */
+/*
+ * bytes: all memory it may use, DNS_CACHE_BYTES_MIN at least; pages come into being as they are
+ * filled. stale_s: how long past its TTL an answer is kept (RFC 8767 5). NULL: no memory. The hash
+ * is keyed with random bytes.
+ */
+struct dns_cache *dns_cache_create(size_t bytes, uint32_t stale_s);
+void dns_cache_free(struct dns_cache *cache); /* NULL is allowed */
+
+/* FRESH: hit->age_s is below the TTL. STALE: past its TTL by less than stale_s. */
 enum dns_cache_result dns_cache_find(struct dns_cache *cache, const struct dns_cache_key *key,
                                      uint64_t now_ms, struct dns_cache_hit *hit);
 /*

@@ -240,6 +240,17 @@ def dns_answer():
     yield "query", message(0x0100)
 
 
+def dns_cache():
+    """Operations of four bytes: what, which question, two of size or time."""
+    insert, find, wait, flush = range(4)
+    yield "small", b"".join(bytes([insert, i, 0, i, find, i, 0, 0]) for i in range(64))
+    yield "large", b"".join(bytes([insert, i % 5, 30, i]) for i in range(40))
+    yield "used", b"".join(bytes([insert, i % 64, 4, i % 256, find, i % 7, 0, 0]) for i in range(300))
+    yield "grow", b"".join(bytes([insert, i % 3, i % 32, 0, find, i % 3, 0, 0]) for i in range(200))
+    yield "expire", b"".join(bytes([insert, i, 1, 200, wait, 0, i, 0, find, i // 2, 0, 0]) for i in range(64))
+    yield "flush", bytes([insert, 1, 1, 1, flush, 0, 0, 0, find, 1, 0, 0])
+
+
 def dns_name():
     yield "text", b"www.example.com."
     yield "escapes", b"a\\.b.\\255\\000x.-_"
@@ -248,7 +259,6 @@ def dns_name():
     yield "longest", ".".join(["a" * 63] * 3 + ["b" * 61]).encode()
     yield "wire", bytes(12) + WWW + b"\3ftp" + pointer(16) + pointer(29)
     yield "pointers", bytes(12) + b"\0" + b"".join(pointer(12 + max(0, 2 * i - 1)) for i in range(25))
-
 
 
 def options_file():
@@ -266,7 +276,7 @@ def options_file():
 
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus")
-    for target in (dns_answer, dns_name, dns_query, frames, handshake, options_file, segment, vnet):
+    for target in (dns_answer, dns_cache, dns_name, dns_query, frames, handshake, options_file, segment, vnet):
         folder = root / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in target():
