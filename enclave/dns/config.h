@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration of causeway-dns: what stands on its command line. */
+#ifndef CAUSEWAY_ENCLAVE_DNS_CONFIG_H
+#define CAUSEWAY_ENCLAVE_DNS_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "enclave/dns/upstream.h"
+#include "packet/addr.h"
+#include "runtime/link.h"
+#include "runtime/log.h"
+#include "runtime/options.h"
+
+#define DNS_PORT           53
+#define DNS_LISTENERS_MAX  16
+#define DNS_HOSTS_MAX      256 /* --host */
+#define DNS_CLIENTS_MAX    8192
+#define DNS_CACHE_BYTES    (32u << 20)
+#define DNS_STALE_S        86400 /* RFC 8767 5: "between 1 and 3 days" */
+#define DNS_RESOLVERS_FILE "/run/causeway/resolvers"
+
+/* Where to listen: an address for UDP and TCP, or a link that streams come over. */
+struct dns_listen {
+    bool is_link;
+    struct ip_addr address;
+    uint16_t port;
+    struct link_addr link;
+};
+#define DNS_LISTEN_TEXT_BYTES (LINK_TEXT_BYTES + ADDR_TEXT_BYTES)
+
+struct dns_config {
+    struct option_file file; /* --config: values point into its text */
+    struct dns_listen listen[DNS_LISTENERS_MAX];
+    unsigned listen_count;
+    bool listen_default; /* none was given: [::1] may be missing */
+    struct upstream_spec upstreams[UPSTREAMS_MAX];
+    unsigned upstream_count;
+    bool upstream_resolv_conf; /* --upstream resolv-conf */
+    const char *tls_ca;        /* NULL: the system's */
+    const char *hosts[DNS_HOSTS_MAX];
+    unsigned host_count;
+    const char *hosts_file; /* "none": do not read one */
+    size_t cache_bytes;     /* 0: no cache */
+    unsigned stale_seconds; /* 0: never serve what has expired */
+    unsigned timeout_seconds;
+    unsigned client_limit;   /* unanswered questions of one client */
+    unsigned queries;        /* unanswered questions in all */
+    unsigned stream_clients; /* connections of clients */
+    const char *resolv_conf; /* NULL: leave it alone */
+    const char *daemon_json; /* NULL: leave it alone */
+    const char *resolvers_file;
+    const char *user;
+    bool no_sandbox, check, print_config;
+    enum log_level log_level;
+};
+
+extern const struct option_spec dns_options[];
+
+/* Reads the command line into *config, defaults first. error[] as options_parse(). */
+enum options_result dns_config_read(struct dns_config *config, int argc, char **argv, char *error,
+                                    size_t error_size);
+
+/* "127.0.0.1:53", "[::1]:53", "vsock:any:5353"; returns out[DNS_LISTEN_TEXT_BYTES]. */
+const char *dns_listen_format(const struct dns_listen *listen, char *out);
+
+/*
+ * The address under which others reach us on port 53: the first that qualifies. For this machine's
+ * resolv.conf any will do, loopback first, and a wildcard means loopback; for containers it must be
+ * one that is theirs to reach. False if there is none.
+ */
+bool dns_config_local_address(const struct dns_config *config, struct ip_addr *out);
+bool dns_config_container_address(const struct dns_config *config, struct ip_addr *out);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* causeway-dns as a whole: its parts in the order in which they are made, and the loop around
+ * them. */
+#ifndef CAUSEWAY_ENCLAVE_DNS_SERVER_H
+#define CAUSEWAY_ENCLAVE_DNS_SERVER_H
+
+#include "enclave/dns/config.h"
+#include "enclave/dns/listen_stream.h"
+#include "enclave/dns/listen_udp.h"
+#include "enclave/dns/resolver.h"
+#include "runtime/event.h"
+#include "runtime/sandbox.h"
+
+struct dns_server {
+    const struct dns_config *config;
+    struct event_loop *loop;
+    struct dns_counters counters;
+    struct dns_cache *cache; /* NULL: off */
+    struct dns_local *local;
+    struct resolver *resolver;
+    struct upstreams *upstreams;
+    struct streams *streams;
+    struct listen_udp *datagrams[DNS_LISTENERS_MAX];
+    unsigned datagram_count;
+};
+
+/* No capability; sockets to upstreams, files to read, and what watches them. */
+extern const struct sandbox_profile dns_server_sandbox;
+
+/* 0, or -1 with a sentence; *server is to be closed in either case. */
+int dns_server_open(struct dns_server *server, const struct dns_config *config,
+                    struct event_loop *loop, char *error, size_t error_size);
+void dns_server_close(struct dns_server *server);
+
+/* Waits for events and handles them. 0 or negative errno of the loop. */
+int dns_server_turn(struct dns_server *server);
+
+void dns_server_print_stats(struct dns_server *server, FILE *out);
+/* Forgets what is in the cache. */
+void dns_server_flush(struct dns_server *server);
+
+#endif
