@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "runtime/check.h"
+#include "runtime/nfqueue.h"
 #include "runtime/tc_mark.h"
 
 static bool have_tc_mark(const struct enclave_config *config)
@@ -26,7 +27,7 @@ static bool have_rules(const struct enclave_config *config)
 int check_enclave(const struct enclave_config *config)
 {
     struct check_report report = {0};
-    bool queue = access("/proc/net/netfilter/nfnetlink_queue", R_OK) == 0;
+    bool queue = nfqueue_available();
     bool rules = have_rules(config);
 
     check_common(&report);

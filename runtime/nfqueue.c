@@ -32,6 +32,25 @@ static int request(int fd, struct nlmsghdr *message)
     return mnl_cb_run(answer, (size_t)length, 0, 0, NULL, NULL) < 0 ? -errno : 0;
 }
 
+/* Unbinding a protocol family has been a command without effect since Linux 3.8, but the message
+ * makes the kernel load the module (net/netfilter/nfnetlink.c, nfnetlink_rcv_msg()). */
+bool nfqueue_available(void)
+{
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK};
+    uint8_t buffer[512];
+    struct nlmsghdr *message = nfq_nlmsg_put((char *)buffer, NFQNL_MSG_CONFIG, 0);
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+    int error;
+
+    if (fd < 0)
+        return false;
+    nfq_nlmsg_cfg_put_cmd(message, AF_UNSPEC, NFQNL_CFG_CMD_PF_UNBIND);
+    error =
+        bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -errno : request(fd, message);
+    close(fd);
+    return error == 0;
+}
+
 static int configure(int fd, uint16_t queue, bool gso, uint32_t max_packets)
 {
     uint8_t buffer[512];

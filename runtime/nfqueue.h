@@ -27,6 +27,9 @@ struct nfqueue_packet {
     bool truncated;        /* payload is not the whole packet */
 };
 
+/* Has this kernel NFQUEUE? Asks it, so that one with modules loads them. Needs CAP_NET_ADMIN. */
+bool nfqueue_available(void);
+
 /*
  * Opens and configures the queue: whole packets, GSO if wanted, at most max_packets waiting.
  * Needs CAP_NET_ADMIN. Socket or negative errno (-EPERM also when another socket has this queue:

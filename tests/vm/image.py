@@ -6,6 +6,7 @@ import shutil
 import sys
 import sysconfig
 from pathlib import Path
+from typing import NamedTuple
 
 import cpio
 
@@ -48,13 +49,13 @@ def _base(archive):
     archive.write("/etc/hosts", b"127.0.0.1 localhost\n::1 localhost\n")
 
 
-def missing_programs():
+def missing_programs(*more):
     """What has to be installed here before there can be a guest."""
-    return [name for name in (*PROGRAMS, "busybox") if shutil.which(name, path=PATH) is None]
+    return [name for name in (*PROGRAMS, "busybox", *more) if shutil.which(name, path=PATH) is None]
 
 
-def _programs(archive):
-    for name in PROGRAMS:
+def _programs(archive, more):
+    for name in (*PROGRAMS, *more):
         archive.program(shutil.which(name, path=PATH))
     for name, target in [(name, "xtables-legacy-multi") for name in LEGACY] + \
                         [(name, "xtables-nft-multi") for name in NFT]:
@@ -104,22 +105,44 @@ def stage(directory):
         shutil.copy(source, tests)
 
 
-def _project(archive, build, staged, pytest_arguments):
+class Content(NamedTuple):
+    """What is particular about one guest."""
+    command: list            # run by init
+    modules: tuple           # loaded by init: the vsock transport
+    environment: dict = {}
+    reports: str = ""        # the serial line for results
+    programs: tuple = ()     # besides PROGRAMS
+    additions: tuple = ()    # functions that put more into the archive
+
+
+def pytest_content(modules, arguments):
+    """A guest that runs tests and reports their results."""
+    return Content(["/usr/bin/python3", "-m", "pytest", "-v", "--tb=short", "-p", "no:cacheprovider",
+                    "-p", "guest", *arguments], modules, reports="/dev/ttyS1")
+
+
+def _project(archive, build, staged, content):
     for program in PROGRAMS_BUILT:
         if (build / program).exists():
             archive.program(build / program, f"/project/build/{program}")
     archive.tree(staged, "/project", skip=("__pycache__",))
     archive.copy(ROOT / "tests/vm/inside/init", "/init")
-    archive.write("/arguments", "export CAUSEWAY_BUILD=/project/build "
-                  f"PYTHONPATH=/project/{TESTS}\nset -- {shlex.join(pytest_arguments)}\n".encode())
+    variables = {"CAUSEWAY_BUILD": "/project/build", "PYTHONPATH": f"/project/{TESTS}",
+                 **content.environment}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    lines += [f"MODULES={shlex.quote(' '.join(content.modules))}",
+              f"REPORTS={shlex.quote(content.reports)}", f"set -- {shlex.join(content.command)}"]
+    archive.write("/arguments", "".join(f"{line}\n" for line in lines).encode())
 
 
-def make(path, kernel, build, staged, pytest_arguments):
+def make(path, kernel, build, staged, content):
     """Writes the initramfs."""
     with cpio.Archive(path) as archive:
         _base(archive)
-        _programs(archive)
+        _programs(archive, content.programs)
         _python(archive)
         _configuration(archive)
         kernel.add_modules(archive)
-        _project(archive, build, staged, pytest_arguments)
+        _project(archive, build, staged, content)
+        for add in content.additions:
+            add(archive)
