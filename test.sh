@@ -5,6 +5,8 @@
 #   --quick          one build, unit tests, fuzz corpora and one form of the tunnel
 #   --vm             nothing but the guests: Debian's kernel in QEMU, real vsock (a part of every
 #                    run that is not --quick)
+#   --vm-nitro       nothing but the enclave image on QEMU's nitro-enclave machine; the first time
+#                    that QEMU and a kernel are built
 #   --only PATTERN   only tests whose name contains PATTERN (pytest -k syntax for namespace tests)
 #   --no-install     do not install missing packages
 #   --bench          also run the quick benchmark; it asserts nothing
@@ -18,7 +20,7 @@ while [[ $# -gt 0 ]]; do
     --only) only=${2:?--only needs a pattern} && shift ;;
     --no-install) install='' ;;
     --bench) bench=yes ;;
-    --vm) guests+=(vm) ;;
+    --vm | --vm-nitro) guests+=("${1#--}") ;;
     --help) sed -n '3,/^set/{s/^# \{0,1\}//;/^set/d;p}' "$0" && exit 0 ;;
     *) echo "test.sh: unknown option '$1' (see --help)" >&2 && exit 2 ;;
     esac
@@ -27,7 +29,7 @@ done
 
 [[ $EUID -eq 0 ]] || { echo "test.sh: namespaces and firewall rules need root: sudo ./test.sh" >&2; exit 1; }
 if [[ $install ]]; then
-    tests/install-packages.sh test || { echo "test.sh: packages could not be installed" >&2; exit 1; }
+    tests/install-packages.sh test ${guests[@]+"${guests[@]}"} || { echo "test.sh: packages could not be installed" >&2; exit 1; }
 fi
 
 results=$(mktemp -d)
@@ -75,7 +77,8 @@ netns() {
 guest() {
     section "--$1: guests in QEMU"
     case $1 in
-    vm) netns "$1" build tests/vm/test_loopback.py tests/vm/test_pair.py ;;
+    vm) netns "$1" build tests/vm/test_eif.py tests/vm/test_loopback.py tests/vm/test_pair.py ;;
+    vm-nitro) netns "$1" build tests/vm/test_nitro.py ;;
     esac
 }
 

@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages of tests/packages.txt that are missing.
-#   install-packages.sh [test]      with "test": those that only tests need, too
+#   install-packages.sh [MARK...]      with "test": those that only tests need, too; other marks are
+#                                      of tests that have to be asked for
 set -euo pipefail
 list=$(dirname "$(readlink -f "$0")")/packages.txt
 
 missing=()
 while read -r package mark; do
     case $package in '' | '#'*) continue ;; esac
-    [[ -z $mark || $mark == "${1:-}" ]] || continue
+    [[ -z $mark || " $* " == *" $mark "* ]] || continue
     dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
         missing+=("$package")
 done <"$list"

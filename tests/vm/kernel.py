@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Debian's packaged cloud kernel: downloaded with apt, unpacked into the cache outside the tree.
 
-${XDG_CACHE_HOME:-/var/cache}/causeway/PACKAGE_VERSION/ holds the package's files and a depmod
-index. A directory with that name is complete: it is renamed into place last.
+CACHE/PACKAGE_VERSION/ holds the package's files and a depmod index.
 """
-import os
 import re
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+
+from cache import Unavailable, cache_directory, install, require
 
 META_PACKAGE = "linux-image-cloud-amd64"
 # What the daemons and the tests may ask the kernel for; dependencies come along by themselves.
@@ -17,16 +16,6 @@ MODULE_PLACES = ("kernel/net", "kernel/drivers/net/veth.ko", "kernel/drivers/net
                  "kernel/drivers/net/tun.ko", "kernel/drivers/net/net_failover.ko",
                  "kernel/drivers/net/virtio_net.ko", "kernel/drivers/virtio",
                  "kernel/drivers/vhost", "kernel/fs/overlayfs")
-
-
-class Unavailable(Exception):
-    """The kernel cannot be had here: a reason to skip."""
-
-
-def cache_directory():
-    made = Path(os.environ.get("XDG_CACHE_HOME") or "/var/cache") / "causeway"
-    made.mkdir(parents=True, exist_ok=True)
-    return made
 
 
 def _run(command, cwd=None):
@@ -75,9 +64,7 @@ class Kernel:
 
 def debian_kernel():
     """The kernel, from the cache or from Debian; Unavailable if neither."""
-    for tool in ("apt-get", "dpkg-deb", "depmod"):
-        if shutil.which(tool) is None:
-            raise Unavailable(f"{tool} is not installed")
+    require(("apt-cache", "apt-get", "dpkg-deb", "depmod"))
     package, version = _candidate()
     cached = cache_directory() / f"{package}_{version}"
     if not cached.exists():
@@ -88,9 +75,5 @@ def debian_kernel():
                            check=True)
             release = next((unpacked / "lib/modules").iterdir()).name
             subprocess.run(["depmod", "-b", unpacked, release], check=True)
-            try:
-                unpacked.rename(cached)
-            except OSError:  # somebody else was faster: theirs is as good
-                if not cached.exists():
-                    raise
+            install(unpacked, cached)
     return Kernel(cached)

@@ -6,8 +6,6 @@
 
 A directory with such a name is complete: it is renamed into place last.
 """
-import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -17,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kernel import Unavailable, cache_directory
+from cache import Unavailable, cache_directory, install, lock, require
 
 ROOT = Path(__file__).resolve().parents[2]
 MERGE = ROOT / "kernel-config/merge"
@@ -25,29 +23,6 @@ PACKAGE = "linux-source-6.1"
 CONFIGURE_TOOLS = ("gcc", "make", "flex", "bison")
 BUILD_TOOLS = (*CONFIGURE_TOOLS, "bc", "ld", "perl")
 IMAGE = "arch/x86/boot/bzImage"
-
-
-def _require(tools):
-    missing = [tool for tool in tools if shutil.which(tool) is None]
-    if missing:
-        raise Unavailable(f"not installed: {', '.join(missing)}")
-
-
-def _install(made, cached):
-    """Renames a finished directory into the cache; somebody else's that is there is as good."""
-    try:
-        made.rename(cached)
-    except OSError:
-        if not cached.exists():
-            raise
-
-
-@contextlib.contextmanager
-def _lock(cached):
-    """One at a time makes a thing: others wait for it instead of making it again."""
-    with open(f"{cached}.lock", "w", encoding="ascii") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _source_version():
@@ -67,15 +42,15 @@ def _unpack(version, work, cached):
     subprocess.run(["dpkg-deb", "-x", next(work.glob("*.deb")), work / "package"], check=True)
     archive = work / f"package/usr/src/{PACKAGE}.tar.xz"
     subprocess.run(["tar", "-C", work, "-xf", archive], check=True)
-    _install(work / PACKAGE, cached)
+    install(work / PACKAGE, cached)
 
 
 def kernel_source():
     """The source's directory, from the cache or from Debian; Unavailable if neither."""
-    _require(("apt-get", "apt-cache", "dpkg-deb", "tar", "xz"))
+    require(("apt-get", "apt-cache", "dpkg-deb", "tar", "xz"))
     version = _source_version()
     cached = cache_directory() / f"{PACKAGE}_{version}"
-    with _lock(cached):
+    with lock(cached):
         if not cached.exists():
             with tempfile.TemporaryDirectory(dir=cache_directory()) as work:
                 _unpack(version, Path(work), cached)
@@ -103,7 +78,7 @@ def merge(*arguments):
 def configure(source, output, base, fragments, architecture="x86_64"):
     """A settled .config in output, which holds every line of the fragments. base: a configuration's
     path, or a target of the kernel's make that writes one."""
-    _require(CONFIGURE_TOOLS)
+    require(CONFIGURE_TOOLS)
     settled = Path(output) / ".config"
     if isinstance(base, Path):
         shutil.copy(base, settled)
@@ -138,7 +113,7 @@ class BuiltKernel:
 def build(base, fragments):
     """The kernel for a base (see configure()) with fragments, from the cache or built now, which
     takes ten minutes or twenty of two processors."""
-    _require(BUILD_TOOLS)
+    require(BUILD_TOOLS)
     source = kernel_source()
     compiler = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=True).stdout
     with tempfile.TemporaryDirectory(dir=cache_directory()) as work:
@@ -147,12 +122,12 @@ def build(base, fragments):
         made.mkdir()
         config = configure(source, output, base, fragments)
         cached = cache_directory() / f"kernel-{_digest(source, config, compiler)}"
-        with _lock(cached):
+        with lock(cached):
             if not cached.exists():
                 began = time.monotonic()
                 make(source, output, f"-j{os.cpu_count()}", "bzImage")
                 (made / "seconds").write_text(f"{time.monotonic() - began:.0f}\n")
                 shutil.copy(output / IMAGE, made / "image")
                 shutil.copy(output / ".config", made / "config")
-                _install(made, cached)
+                install(made, cached)
     return BuiltKernel(cached)

@@ -2,12 +2,15 @@
 #include "tests/vm/switch/vhost_user.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/virtio_config.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "runtime/log.h"
 
 enum request {
     GET_FEATURES = 1,
@@ -350,8 +353,14 @@ int vhost_user_serve(int connection, struct exchange_guest *guest,
     struct message message;
     int result = receive(connection, &message);
 
-    if (result == 0)
+    if (result == 0) {
         result = obey(&session, &message);
+        if (result < 0)
+            log_warning("cid %" PRIu64 ": message %" PRIu32 " of %" PRIu32
+                        " bytes with %u descriptors: %s",
+                        guest->cid, message.header.request, message.header.size, message.fd_count,
+                        strerror(-result));
+    }
     close_fds(&message);
     return result;
 }
