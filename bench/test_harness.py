@@ -9,7 +9,7 @@ import unittest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import accounting, link, measure, report, stats_lines, summary  # noqa: E402
+from harness import accounting, link, measure, report, soak, stats_lines, summary  # noqa: E402
 
 
 def link_of(capacity):
@@ -121,6 +121,13 @@ class Words(unittest.TestCase):
         self.assertEqual([link.limit(found["c6i.2xlarge"], *which) for which in
                           (("up", 1), ("down", 1), ("up", 32), ("down", 4))],
                          [1.9, 10.5, 8.8, 16.8])
+
+    def test_flat_memory(self):
+        """Warming up is no growth, a page here and there neither; a slow leak is."""
+        warm = [1000] * 5 + [9000] * 95
+        self.assertTrue(soak.judge(warm)["flat"])
+        self.assertTrue(soak.judge([9000 + i % 3 * 4 for i in range(100)])["flat"])
+        self.assertFalse(soak.judge([9000 + 4 * i for i in range(100)])["flat"])
 
     def test_own_processor_time(self):
         """A line as in proc(5), with spaces and a bracket in the name of the program."""

@@ -61,14 +61,7 @@ def seconds_of(daemon):
 
 def note_peak(daemon):
     """Updates daemon.peak_kb: VmHWM, summed over the processes alive now."""
-    total = 0
-    for pid in pids_of(daemon):
-        try:
-            with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-                total += next((int(l.split()[1]) for l in file if l.startswith("VmHWM")), 0)
-        except OSError:
-            continue
-    daemon.peak_kb = max(daemon.peak_kb, total)
+    daemon.peak_kb = max(daemon.peak_kb, _memory(daemon, "VmHWM"))
 
 
 def machine_seconds():
@@ -85,6 +78,58 @@ def machine_steal_seconds():
         return int(file.readline().split()[8]) / TICK
 
 
+def find(name):
+    """Processes whose program has that name, in this network namespace (another tunnel's daemons
+    may run in others)."""
+    here, found = os.readlink("/proc/self/ns/net"), []
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and os.path.basename(os.readlink(f"/proc/{entry}/exe")) == name and \
+                    os.readlink(f"/proc/{entry}/ns/net") == here:
+                found.append(int(entry))
+        except OSError:
+            continue
+    return found
+
+
+def boot():
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
+def _status_kb(pid, key):
+    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+        return next((int(line.split()[1]) for line in file if line.startswith(key + ":")), 0)
+
+
+def _memory(daemon, key):
+    total = 0
+    for pid in pids_of(daemon):
+        try:
+            total += _status_kb(pid, key)
+        except OSError:
+            continue
+    return total
+
+
+def resident_kb(daemon):
+    """Resident memory now, summed over its processes."""
+    return _memory(daemon, "VmRSS")
+
+
+def report(names):
+    """What processes of these names cost so far on this machine, for the harness on another."""
+    busy, kernel = machine_seconds()
+    result = {"seconds": {}, "peak_kb": {}, "machine": busy, "kernel": kernel,
+              "steal": machine_steal_seconds(), "boot": boot()}
+    for name in names:
+        pids = find(name)
+        if pids:
+            result["seconds"][name] = sum(_own_seconds(_stat_fields(p), reaped=False) for p in pids)
+            result["peak_kb"][name] = sum(_status_kb(p, "VmHWM") for p in pids)
+    return result
+
+
 @dataclass
 class Mark:
     daemons: dict
@@ -93,7 +138,7 @@ class Mark:
     steal: float
 
 
-def _by_name(daemons, figure):
+def by_name(daemons, figure):
     """Sums over daemons of one name (a system may have several processes of a kind)."""
     total = {}
     for daemon in daemons:
@@ -102,15 +147,22 @@ def _by_name(daemons, figure):
 
 
 def mark(world):
-    return Mark(_by_name(world.daemons, seconds_of), *machine_seconds(),
-                machine_steal_seconds())
+    here = Mark(by_name(world.daemons, seconds_of), *machine_seconds(), machine_steal_seconds())
+    there = world.elsewhere()
+    if there is None:
+        return here
+    if there["boot"] == boot():  # a test: both sides are one machine
+        there["machine"] = there["kernel"] = there["steal"] = 0
+    return Mark({**here.daemons, **there["seconds"]}, here.machine + there["machine"],
+                here.kernel + there["kernel"], here.steal + there["steal"])
 
 
 def peaks(world):
     """{name: highest resident set so far in kB}."""
     for daemon in world.daemons:
         note_peak(daemon)
-    return _by_name(world.daemons, lambda d: d.peak_kb)
+    there = world.elsewhere()
+    return {**by_name(world.daemons, lambda d: d.peak_kb), **(there["peak_kb"] if there else {})}
 
 
 def since(world, before):

@@ -13,7 +13,6 @@
 import json
 import math
 import re
-import subprocess
 import time
 from dataclasses import dataclass
 
@@ -152,8 +151,7 @@ def request_under_upload(bench):
     command = iperf_command(bench, 1, "up", bench.seconds + 1.5)
 
     def action():
-        upload = subprocess.Popen(bench.world.inside("enclave", command), text=True,
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        upload = bench.world.background(command, "enclave", bench.seconds + COMMAND_SLACK_S)
         try:
             time.sleep(0.5)
             if upload.poll() is not None:

@@ -11,7 +11,7 @@ import sys
 import time
 
 from harness import accounting, measure
-from harness.world import Failed, World
+from harness.world import Failed
 
 MAX_REVIVALS = 3
 IDLE_S = 1.0
@@ -32,7 +32,7 @@ class Contestant:
         return f"{self.system.id}@{self.mtu}"
 
     def up(self):
-        self.world = World(self.mtu, self.options.profile)
+        self.world = self.system.world(self.mtu, self.options)
         try:
             self.world.make()
             self.system.up(self.world)

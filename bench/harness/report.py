@@ -4,7 +4,6 @@
 import re
 
 from harness import link
-from harness.summary import REFERENCE
 
 DASH = "–"
 
@@ -87,7 +86,7 @@ class Report:
             if test.unit == "µs":
                 columns.append(lambda r, t=test: cell(
                     r, t, lambda e: f"{e['added']['median']:+.1f}" if "added" in e else DASH))
-                heads.append(f"p50 against the {REFERENCE}")
+                heads.append(f"p50 against the {self.meta['latency_reference']}")
             if test.name == "rr_load":
                 columns.append(column("upload_gbits"))
                 heads.append("upload, Gbit/s")

@@ -47,16 +47,16 @@ def _bytes_per_write(rows):
     return median(values) if values else None
 
 
-def summarize(samples, contestants, tests, reference=REFERENCE):
+def summarize(samples, contestants, tests, reference=REFERENCE, latency=REFERENCE):
     """{system@mtu: {test: {...}}} for everything that was measured or failed. Latency is set
-    against the ceiling, the rest against the reference."""
+    against the system `latency`, the rest against `reference`."""
     summary = {}
     for c in contestants:
         results = summary[c.key] = {}
         for test in tests:
             where = {"mtu": c.mtu, "test": test.name}
             rows = _good(samples, system=c.system.id, **where)
-            ceiling = _good(samples, system=REFERENCE if test.unit == "µs" else reference,
+            ceiling = _good(samples, system=latency if test.unit == "µs" else reference,
                             **where)
             errors = [s["error"] for s in samples if "error" in s and s["test"] == test.name
                       and s["system"] == c.system.id and s["mtu"] == c.mtu]

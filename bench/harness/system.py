@@ -37,6 +37,11 @@ class System:
         """None, or the reason why this system cannot run here."""
         return None
 
+    def world(self, mtu, options):
+        """A World to run in, not made yet."""
+        from harness.world import World
+        return World(mtu, options.profile)
+
     def up(self, world):
         """Starts it (world.daemon, world.run) and returns when it carries traffic; Failed if
         not. A process started with world.daemon is accounted to the system."""

@@ -132,6 +132,16 @@ class World:
             raise Failed(f"{argv[0]}: {words.splitlines()[-1][:200]}")
         return done.stdout
 
+    def background(self, argv, role, timeout):
+        """Starts a client that runs meanwhile; the caller ends it. timeout: for worlds elsewhere."""
+        del timeout
+        return subprocess.Popen(self.inside(role, argv), text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+
+    def elsewhere(self):
+        """What the system costs on another machine (accounting.report()), or None."""
+        return None
+
     def _start(self, name, role, argv, **options):
         log = os.path.join(self.directory, name + ".log")
         with open(log, "ab") as out:
