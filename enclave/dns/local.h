@@ -11,15 +11,21 @@
 
 struct dns_local; /* opaque */
 
-/* hosts_path NULL: no hosts file. Bounded: DNS_LOCAL_ENTRIES names. NULL: no memory. */
+/* Most names of the hosts file, and of --host; more are ignored with a warning, or refused. */
 #define DNS_LOCAL_ENTRIES 4096
+
+/* hosts_path NULL: no hosts file; one that is not there may come later. NULL: no memory. */
 struct dns_local *dns_local_create(const char *hosts_path);
 void dns_local_free(struct dns_local *local);
 
-/* --host NAME=ADDR. False with a reason. */
+/*
+ * --host NAME=ADDR; again for more addresses. The name's lines in the hosts file do not count then.
+ * False with a sentence in error.
+ */
 bool dns_local_add(struct dns_local *local, const char *text, char *error, size_t error_size);
 
-/* Reads the hosts file again if it changed. Cheap; called at most once a second. */
+/* Reads the hosts file again if it changed: a stat() when not. Called at most once a second. A file
+ * that is there but cannot be read changes nothing. */
 void dns_local_refresh(struct dns_local *local);
 
 /*

@@ -31,7 +31,8 @@ struct dns_build {
 static inline void put_bytes(struct dns_build *b, const void *bytes, size_t length)
 {
     assert_true(b->length + length <= sizeof(b->bytes));
-    memcpy(b->bytes + b->length, bytes, length);
+    if (length != 0)
+        memcpy(b->bytes + b->length, bytes, length);
     b->length += length;
 }
 
