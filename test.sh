@@ -103,6 +103,8 @@ everything() {
 
     section "namespace tests"
     netns netns build ${quick:+--forms=nfqueue-4} tests/netns
+    section "containers: dockerd in the enclave"
+    netns docker build ${quick:+--docker-forms=legacy-nfqueue} tests/docker
     section "supervision: service managers, the launch script, the enclave image's entry point"
     netns supervise build tests/supervise
 
