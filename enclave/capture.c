@@ -10,6 +10,7 @@
 #include "runtime/clock.h"
 #include "runtime/nfqueue.h"
 #include "runtime/packet_socket.h"
+#include "runtime/report.h"
 #include "runtime/tc_mark.h"
 
 #define QUEUE_PATIENCE_MS 5000
@@ -185,6 +186,19 @@ uint64_t capture_lost(struct capture *capture, unsigned lane, unsigned lanes)
             lost += capture->lost[i] += packet_socket_lost(source->fd);
     }
     return lost;
+}
+
+struct capture_depth capture_depth(const struct capture *capture, unsigned lane, unsigned lanes)
+{
+    struct capture_depth depth = {0};
+
+    for (unsigned i = lane; i < capture->source_count; i += lanes) {
+        const struct lane_source *source = &capture->sources[i];
+        depth.bytes += report_queue_bytes(source->fd);
+        if (source->kind == LANE_SOURCE_NFQUEUE)
+            depth.packets += nfqueue_waiting(source->queue);
+    }
+    return depth;
 }
 
 const char *capture_name(const struct capture *capture)

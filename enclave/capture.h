@@ -35,6 +35,12 @@ void capture_assign(const struct capture *capture, unsigned lane, unsigned lanes
 /* Packets the kernel dropped before the lane read them. */
 uint64_t capture_lost(struct capture *capture, unsigned lane, unsigned lanes);
 
+/* Packets (NFQUEUE) and bytes that wait in the kernel for the lane. */
+struct capture_depth {
+    uint64_t packets, bytes;
+};
+struct capture_depth capture_depth(const struct capture *capture, unsigned lane, unsigned lanes);
+
 /* Text for logs: "nfqueue with GSO", ... */
 const char *capture_name(const struct capture *capture);
 

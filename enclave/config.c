@@ -154,6 +154,7 @@ const struct option_spec enclave_options[] = {
      OPTION_IS_CALL(set_firewall, print_firewall)},
     {"dead-after", "SECONDS", "give a silent or stalled stream up (default: 10)",
      OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600), .live = true},
+    CONTROL_OPTION_ROWS(CONFIG, control),
     {"user", "NAME", "run as this user once everything is open", OPTION_IS_TEXT(CONFIG, user)},
     {"no-sandbox", NULL, "keep all privileges (for debugging)", OPTION_IS_FLAG(CONFIG, no_sandbox)},
     {"check", NULL, "check options and host, change nothing", OPTION_IS_MODE(CONFIG, check)},
@@ -187,6 +188,7 @@ enum options_result enclave_config_read_again(struct enclave_config *config, int
         .dead_seconds = 10,
         .firewall = RULES_AUTO,
         .log_level = LOG_LEVEL_INFO,
+        .control.path = ENCLAVE_CONTROL_PATH,
     };
     enum options_result result = options_parse_again(enclave_options, "causeway-enclave",
                                                      "a network for a sealed enclave, enclave side",

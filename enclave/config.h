@@ -8,10 +8,13 @@
 
 #include "packet/frame.h"
 #include "packet/policy.h"
+#include "runtime/control.h"
 #include "runtime/link.h"
 #include "runtime/log.h"
 #include "runtime/options.h"
 #include "runtime/rules.h"
+
+#define ENCLAVE_CONTROL_PATH CONTROL_DIRECTORY "/enclave.sock"
 
 enum capture_choice { CAPTURE_AUTO, CAPTURE_NFQUEUE, CAPTURE_PACKET };
 
@@ -31,6 +34,7 @@ struct enclave_config {
     bool no_sandbox, check, dry_run, print_config;
     enum log_level log_level;
     struct option_file file;
+    struct control_options control;
 };
 
 /* Reads the command line into *config, defaults first. error[] as options_parse(). */

@@ -14,6 +14,7 @@
 
 #include "enclave/capture.h"
 #include "enclave/check.h"
+#include "enclave/commands.h"
 #include "enclave/config.h"
 #include "enclave/device.h"
 #include "enclave/live.h"
@@ -38,6 +39,8 @@ struct daemon {
     struct session session;
     struct janitor janitor;
     struct live live;
+    struct control control;
+    struct commands commands;
 };
 
 /* In the janitor, with the privileges of the start. */
@@ -46,6 +49,7 @@ static void clean_up(void *context)
     const struct enclave_config *config = context;
     char error[512];
 
+    control_remove(&config->control);
     device_remove();
     if (config->capture != CAPTURE_PACKET &&
         rules_remove(&capture_rules, config->firewall, error, sizeof error) < 0)
@@ -75,7 +79,9 @@ static void reload(void *context)
 static void run(struct daemon *daemon)
 {
     while (!daemon->signals.stop) {
-        int error = event_wait(&daemon->loop, session_poll(&daemon->session));
+        int timeout_ms =
+            event_sooner(session_poll(&daemon->session), control_poll(&daemon->control));
+        int error = event_wait(&daemon->loop, timeout_ms);
         if (error < 0) {
             log_error("the control loop failed: %s", strerror(-error));
             return;
@@ -121,6 +127,10 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
     if (capture_open(&daemon->capture, config, &daemon->device, probe_udp_gso(&daemon->device),
                      error, error_size) < 0 ||
         session_open(&daemon->session, error, error_size) < 0)
+        return -1;
+    daemon->commands = (struct commands){.control = &daemon->control, .session = &daemon->session};
+    if (control_open(&daemon->control, &daemon->loop, &config->control, ENCLAVE_CONTROL_PATH,
+                     enclave_commands, &daemon->commands, error, error_size) < 0)
         return -1;
     return config->no_sandbox ? 0
                               : sandbox_enter(&sandbox_datapath, config->user, error, error_size);
@@ -190,6 +200,7 @@ int main(int argc, char **argv)
     run(&daemon);
     notify_stopping(&daemon.notify);
     print_stats(&daemon);
+    control_close(&daemon.control);
     session_stop(&daemon.session);
     janitor_finish(&daemon.janitor);
     log_info("stopped");

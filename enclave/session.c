@@ -12,6 +12,7 @@
 
 #include "runtime/clock.h"
 #include "runtime/packet_socket.h"
+#include "runtime/report.h"
 
 #define CONNECT_TIMEOUT_MS   5000
 #define HANDSHAKE_TIMEOUT_MS 5000
@@ -487,6 +488,56 @@ void session_stop(struct session *session)
     for (unsigned i = 0; i < session->config->lanes; i++)
         if (session->dials[i].state != DIAL_WAITING)
             stop_lane(&session->dials[i]);
+}
+
+static const char *const state_names[] = {
+    [DIAL_WAITING] = "waiting",
+    [DIAL_CONNECTING] = "connecting",
+    [DIAL_HANDSHAKE] = "handshake",
+    [DIAL_RUNNING] = "running",
+};
+_Static_assert(sizeof state_names / sizeof state_names[0] == DIAL_RUNNING + 1,
+               "every state has a name");
+
+static void report_agreed(const struct session *session, struct json *json)
+{
+    const struct wire_config *config = &session->current;
+    char text[ADDR_TEXT_BYTES];
+
+    report_address(json, "address4", &config->address4);
+    report_address(json, "address6", &config->address6);
+    report_address(json, "gateway4", &config->gateway4);
+    report_address(json, "gateway6", &config->gateway6);
+    json_number(json, "mtu", session->mtu);
+    json_list(json, "dns");
+    for (unsigned i = 0; i < config->dns_count; i++)
+        json_text(json, NULL, addr_format(&config->dns[i], text));
+    json_list_end(json);
+}
+
+void session_report(struct session *session, struct json *json)
+{
+    char name[LINK_TEXT_BYTES];
+    unsigned lanes = session->configured ? session->current.lanes : session->config->lanes;
+
+    json_text(json, "peer", parent_name(session, name));
+    json_flag(json, "configured", session->configured);
+    if (session->configured)
+        report_agreed(session, json);
+    json_list(json, "lanes");
+    for (unsigned i = 0; i < lanes; i++) {
+        struct capture_depth depth = capture_depth(session->capture, i, lanes);
+        struct lane_report report = {
+            .number = i,
+            .state = state_names[session->dials[i].state],
+            .queue_dropped = capture_lost(session->capture, i, lanes),
+            .queue_packets = depth.packets,
+            .queue_bytes = depth.bytes,
+            .lane = session->dials[i].lane,
+        };
+        report_lane(json, &report);
+    }
+    json_list_end(json);
 }
 
 void session_print_stats(struct session *session, FILE *out)

@@ -23,6 +23,7 @@
 #include "enclave/device.h"
 #include "runtime/event.h"
 #include "runtime/frame_reader.h"
+#include "runtime/json.h"
 #include "runtime/lane.h"
 #include "runtime/notify.h"
 
@@ -80,6 +81,9 @@ void session_settings_changed(struct session *session);
 
 /* Ends all lanes and joins their threads. */
 void session_stop(struct session *session);
+
+/* Members of a status answer: what was agreed with the parent, and every lane. */
+void session_report(struct session *session, struct json *json);
 
 void session_print_stats(struct session *session, FILE *out);
 

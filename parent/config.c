@@ -310,6 +310,7 @@ const struct option_spec parent_options[] = {
      OPTION_IS_CALL(set_firewall, print_firewall)},
     {"dead-after", "SECONDS", "give a silent or stalled stream up (default: 10)",
      OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600), .live = true},
+    CONTROL_OPTION_ROWS(CONFIG, control),
     {"user", "NAME", "run as this user once everything is open", OPTION_IS_TEXT(CONFIG, user)},
     {"no-sandbox", NULL, "keep all privileges (for debugging)", OPTION_IS_FLAG(CONFIG, no_sandbox)},
     {"check", NULL, "check options and host, change nothing", OPTION_IS_MODE(CONFIG, check)},
@@ -598,6 +599,7 @@ enum options_result parent_config_read_again(struct parent_config *config, int a
         .dead_seconds = 10,
         .firewall = RULES_AUTO,
         .log_level = LOG_LEVEL_INFO,
+        .control.path = PARENT_CONTROL_PATH,
     };
     prefix_parse(DEFAULT_POOL4, &config->pool4);
     prefix_parse(DEFAULT_POOL6, &config->pool6);

@@ -10,6 +10,7 @@
 
 #include "packet/frame.h"
 #include "packet/policy.h"
+#include "runtime/control.h"
 #include "runtime/link.h"
 #include "runtime/log.h"
 #include "runtime/options.h"
@@ -18,6 +19,8 @@
 #define PARENT_ENCLAVES_MAX 64
 #define PARENT_PUBLISH_MAX  256
 #define PARENT_NAME_BYTES   64
+
+#define PARENT_CONTROL_PATH CONTROL_DIRECTORY "/parent.sock"
 
 /* Slot n of a pool is its n-th address; 0 is the network, 1 the gateway that all enclaves share. */
 #define SLOT_GATEWAY 1
@@ -57,6 +60,7 @@ struct parent_config {
     bool no_sandbox, check, dry_run, print_config;
     enum log_level log_level;
     struct option_file file;
+    struct control_options control;
 };
 
 /* Reads and cross-checks the command line: every enclave has its slot, every published port its

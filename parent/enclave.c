@@ -8,6 +8,7 @@
 
 #include "runtime/log.h"
 #include "runtime/packet_socket.h"
+#include "runtime/report.h"
 
 /* Locally administered: "cw", which end, the slot. */
 static struct mac slot_mac(uint8_t end, uint32_t slot)
@@ -358,16 +359,49 @@ void enclave_reap_lanes(struct enclave *enclave)
     }
 }
 
+/* Packets that the lane's capture sockets have lost; the kernel's counter starts over when read. */
+static uint64_t lane_lost(struct parent_lane *lane)
+{
+    if (lane->running)
+        lane->lost += packet_socket_lost(lane->capture_fd);
+    return lane->lost;
+}
+
+void enclave_report(struct enclave *enclave, struct json *json)
+{
+    json_begin(json, NULL);
+    json_text(json, "name", enclave->name);
+    json_text(json, "peer", enclave->peer);
+    json_text(json, "device", enclave->device);
+    report_address(json, "address4", &enclave->policy.own4);
+    report_address(json, "address6", &enclave->policy.own6);
+    json_number(json, "mtu", enclave->config.mtu);
+    json_list(json, "lanes");
+    for (unsigned i = 0; i < WIRE_MAX_LANES; i++) {
+        struct parent_lane *lane = &enclave->lanes[i];
+        if (lane->lane == NULL)
+            continue;
+        struct lane_report report = {
+            .number = i,
+            .state = lane->running ? "running" : "down",
+            .queue_dropped = lane_lost(lane),
+            .queue_bytes = lane->running ? report_queue_bytes(lane->capture_fd) : 0,
+            .lane = lane->lane,
+        };
+        report_lane(json, &report);
+    }
+    json_list_end(json);
+    json_end(json);
+}
+
 void enclave_print_stats(struct enclave *enclave, FILE *out)
 {
     for (unsigned i = 0; i < WIRE_MAX_LANES; i++) {
         struct parent_lane *lane = &enclave->lanes[i];
         if (lane->lane == NULL)
             continue;
-        if (lane->running)
-            lane->lost += packet_socket_lost(lane->capture_fd);
         fprintf(out, "stats peer=%s name=%s lane=%u up=%d queue_dropped=%" PRIu64, enclave->peer,
-                enclave->name, i, lane->running, lane->lost);
+                enclave->name, i, lane->running, lane_lost(lane));
         stats_print(out, lane_stats(lane->lane));
         fputc('\n', out);
     }

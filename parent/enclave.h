@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "parent/config.h"
+#include "runtime/json.h"
 #include "runtime/lane.h"
 #include "runtime/log.h"
 #include "runtime/netdev.h"
@@ -95,6 +96,9 @@ void enclave_discard(struct enclave *enclave, const struct enclave_context *cont
 
 /* Joins and logs the lanes that ended by themselves. */
 void enclave_reap_lanes(struct enclave *enclave);
+
+/* An object of a status answer. */
+void enclave_report(struct enclave *enclave, struct json *json);
 
 void enclave_print_stats(struct enclave *enclave, FILE *out);
 

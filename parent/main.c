@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "parent/check.h"
+#include "parent/commands.h"
 #include "parent/config.h"
 #include "parent/enclave.h"
 #include "parent/firewall.h"
@@ -45,6 +46,8 @@ struct parent {
     struct server server;
     struct janitor janitor;
     struct live live;
+    struct control control;
+    struct commands commands;
 };
 
 /* One journal for each network namespace: that is what the sysctls belong to. */
@@ -68,6 +71,7 @@ static void clean_up(void *context)
     char error[512];
     int result;
 
+    control_remove(&config->control);
     enclave_remove_devices();
     if (rules_remove(&firewall_rules, config->firewall, error, sizeof error) < 0)
         log_warning("%s", error);
@@ -171,15 +175,15 @@ static int open_control(struct parent *parent, char *error, size_t error_size)
     return -1;
 }
 
-static int apply_rules(const struct parent_config *config, char *error, size_t error_size)
+static int apply_rules(const struct parent_config *config, enum rules_backend *used, char *error,
+                       size_t error_size)
 {
-    enum rules_backend used;
     struct rules_values *values = firewall_values(config);
-    int result = rules_apply(&firewall_rules, config->firewall, values, &used, error, error_size);
+    int result = rules_apply(&firewall_rules, config->firewall, values, used, error, error_size);
 
     rules_values_free(values);
     if (result == 0)
-        log_info("rules applied with %s", rules_backend_name(used));
+        log_info("rules applied with %s", rules_backend_name(*used));
     return result;
 }
 
@@ -190,13 +194,18 @@ static int start(struct parent *parent, char *error, size_t error_size)
     raise_descriptor_limit();
     if (open_control(parent, error, error_size) < 0 ||
         notify_open(&parent->notify, &parent->loop, error, error_size) < 0 ||
-        set_sysctls(config, error, error_size) < 0 || apply_rules(config, error, error_size) < 0)
+        set_sysctls(config, error, error_size) < 0 ||
+        apply_rules(config, &parent->commands.firewall, error, error_size) < 0)
         return -1;
     parent->server.loop = &parent->loop;
     parent->server.context.config = config;
     parent->server.context.netdev = &parent->netdev;
     parent->server.context.mtu = uplink_mtu(&parent->netdev, config->uplink);
-    if (server_open(&parent->server, error, error_size) < 0)
+    parent->commands.control = &parent->control;
+    parent->commands.live = &parent->live;
+    if (server_open(&parent->server, error, error_size) < 0 ||
+        control_open(&parent->control, &parent->loop, &config->control, PARENT_CONTROL_PATH,
+                     parent_commands, &parent->commands, error, error_size) < 0)
         return -1;
     return config->no_sandbox ? 0
                               : sandbox_enter(&sandbox_datapath, config->user, error, error_size);
@@ -208,7 +217,8 @@ static void run(struct parent *parent)
              parent->server.context.mtu);
     notify_ready(&parent->notify, "%u enclaves may connect", parent->config.enclave_count);
     while (!parent->signals.stop) {
-        int error = event_wait(&parent->loop, server_poll(&parent->server));
+        int timeout_ms = event_sooner(server_poll(&parent->server), control_poll(&parent->control));
+        int error = event_wait(&parent->loop, timeout_ms);
         if (error < 0) {
             log_error("the control loop failed: %s", strerror(-error));
             return;
@@ -280,6 +290,7 @@ int main(int argc, char **argv)
     run(&parent);
     notify_stopping(&parent.notify);
     print_stats(&parent);
+    control_close(&parent.control);
     server_stop(&parent.server);
     janitor_finish(&parent.janitor);
     log_info("stopped");

@@ -12,6 +12,7 @@
 #include <linux/vm_sockets.h>
 
 #include "runtime/clock.h"
+#include "runtime/report.h"
 
 #define HANDSHAKE_TIMEOUT_MS 5000
 #define ACCEPT_PAUSE_MS      1000 /* after EMFILE and the like */
@@ -462,6 +463,55 @@ void server_stop(struct server *server)
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
         if (server->enclaves[i].used)
             enclave_stop_lanes(&server->enclaves[i]);
+}
+
+static bool has_come(const struct server *server, const struct enclave_entry *entry)
+{
+    for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
+        if (server->enclaves[i].used && strcmp(server->enclaves[i].name, entry->name) == 0)
+            return true;
+    return false;
+}
+
+/* A configured enclave that has not connected yet: everything but its lanes is known. */
+static void report_expected(const struct server *server, const struct enclave_entry *entry,
+                            struct json *json)
+{
+    struct ip_addr address4 = parent_config_address(server->context.config, 4, entry->slot);
+    struct ip_addr address6 = parent_config_address(server->context.config, 6, entry->slot);
+    char peer[LINK_TEXT_BYTES];
+
+    json_begin(json, NULL);
+    json_text(json, "name", entry->name);
+    json_text(json, "peer", link_format(&entry->link, peer));
+    if (entry->slot != 0) {
+        report_address(json, "address4", &address4);
+        report_address(json, "address6", &address6);
+    }
+    json_list(json, "lanes");
+    json_list_end(json);
+    json_end(json);
+}
+
+void server_report(struct server *server, struct json *json)
+{
+    const struct parent_config *config = server->context.config;
+
+    json_number(json, "uplink_mtu", server->context.mtu);
+    json_begin(json, "handshakes");
+    json_number(json, "accepted", server->accepted);
+    json_number(json, "refused_peers", server->refused_peers);
+    json_number(json, "bad_handshakes", server->bad_handshakes);
+    json_number(json, "rejected", server->rejected);
+    json_end(json);
+    json_list(json, "enclaves");
+    for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
+        if (server->enclaves[i].used)
+            enclave_report(&server->enclaves[i], json);
+    for (unsigned i = 0; i < config->enclave_count; i++)
+        if (!has_come(server, &config->enclaves[i]))
+            report_expected(server, &config->enclaves[i], json);
+    json_list_end(json);
 }
 
 void server_print_stats(struct server *server, FILE *out)

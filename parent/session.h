@@ -74,6 +74,9 @@ void server_policy_changed(struct server *server);
 /* Closes the listeners (and removes their files) and ends all lanes. */
 void server_stop(struct server *server);
 
+/* Members of a status answer: handshakes, and every enclave, also those that never came. */
+void server_report(struct server *server, struct json *json);
+
 void server_print_stats(struct server *server, FILE *out);
 
 #endif

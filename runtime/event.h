@@ -27,6 +27,12 @@ int event_add(struct event_loop *loop, struct event_source *source, uint32_t eve
 int event_change(struct event_loop *loop, struct event_source *source, uint32_t events);
 void event_remove(struct event_loop *loop, struct event_source *source);
 
+/* The sooner of two timeouts, of which -1 is "for ever". */
+static inline int event_sooner(int a, int b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* Waits at most timeout_ms (-1: for ever) and calls back. 0 or negative errno. */
 int event_wait(struct event_loop *loop, int timeout_ms);
 

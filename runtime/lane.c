@@ -204,6 +204,15 @@ static void ring_close(struct io_uring *ring)
     io_uring_queue_exit(ring);
 }
 
+static unsigned probed_flags; /* written before any other thread is there */
+
+const char *lane_ring_mode(void)
+{
+    if (probed_flags & IORING_SETUP_DEFER_TASKRUN)
+        return "deferred task run";
+    return probed_flags & IORING_SETUP_COOP_TASKRUN ? "cooperative task run" : "plain";
+}
+
 int lane_probe(char *error, size_t error_size)
 {
     struct lane *lane = lane_new();
@@ -213,8 +222,10 @@ int lane_probe(char *error, size_t error_size)
         int fd = lane->wake_fd;
         lane->options = (struct lane_options){.stream_fd = fd, .inject_fd = fd};
         result = ring_open(lane);
-        if (result == 0)
+        if (result == 0) {
+            probed_flags = lane->ring.flags;
             io_uring_queue_exit(&lane->ring);
+        }
         lane_free(lane);
     }
     if (result < 0)

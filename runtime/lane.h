@@ -115,6 +115,9 @@ bool lane_post(struct lane *lane, const uint8_t *frame, size_t length);
 /* Counters add up over all streams of the lane. */
 const struct lane_stats *lane_stats(const struct lane *lane);
 
+/* How the kernel runs the rings, as lane_probe() found it; a text. */
+const char *lane_ring_mode(void);
+
 /* Can this kernel do what a lane's ring needs? 0 or negative errno, with a sentence in error. */
 int lane_probe(char *error, size_t error_size);
 

@@ -130,8 +130,7 @@ static int close_with(int fd, int error)
     return -error;
 }
 
-/* Removes the socket file of a listener that is gone; leaves a live one. */
-static void remove_stale_file(const struct link_addr *addr)
+void link_remove_stale(const struct link_addr *addr)
 {
     struct stat status;
     union link_sockaddr sockaddr;
@@ -153,7 +152,7 @@ int link_listen(const struct link_addr *addr)
     socklen_t length = fill_sockaddr(addr, &sockaddr);
 
     if (addr->kind == LINK_UNIX)
-        remove_stale_file(addr);
+        link_remove_stale(addr);
     else
         sockaddr.vm.svm_cid = VMADDR_CID_ANY;
     int fd = open_socket(addr->kind);

@@ -38,6 +38,9 @@ const char *link_format(const struct link_addr *addr, char *out);
  */
 int link_listen(const struct link_addr *addr);
 
+/* Removes the file of a Unix socket that nobody listens on any more; leaves all else. */
+void link_remove_stale(const struct link_addr *addr);
+
 /* Accepts one connection: the socket, or negative errno. *cid is the peer's CID (vsock only). */
 int link_accept(int listener, const struct link_addr *addr, uint32_t *cid);
 

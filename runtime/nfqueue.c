@@ -135,20 +135,37 @@ _Static_assert(NLMSG_HDRLEN + sizeof(struct nfgenmsg) + NLA_HDRLEN +
                "a batch verdict has one attribute");
 
 /* Fields of a line: linux net/netfilter/nfnetlink_queue.c, seq_show(). */
-uint64_t nfqueue_lost(uint16_t queue)
+struct counts {
+    unsigned waiting;
+    uint64_t queue_dropped, user_dropped;
+};
+
+static struct counts read_counts(uint16_t queue)
 {
-    unsigned number;
-    uint64_t queue_dropped, user_dropped, lost = 0;
+    struct counts counts, found = {0};
     FILE *file = fopen("/proc/net/netfilter/nfnetlink_queue", "re");
+    unsigned number;
     char line[256];
 
     if (file == NULL)
-        return 0;
+        return found;
     while (fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, "%u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, &number, &queue_dropped,
-                   &user_dropped) == 3 &&
+        if (sscanf(line, "%u %*u %u %*u %*u %" SCNu64 " %" SCNu64, &number, &counts.waiting,
+                   &counts.queue_dropped, &counts.user_dropped) == 4 &&
             number == queue)
-            lost = queue_dropped + user_dropped;
+            found = counts;
     fclose(file);
-    return lost;
+    return found;
+}
+
+uint64_t nfqueue_lost(uint16_t queue)
+{
+    struct counts counts = read_counts(queue);
+
+    return counts.queue_dropped + counts.user_dropped;
+}
+
+uint32_t nfqueue_waiting(uint16_t queue)
+{
+    return read_counts(queue).waiting;
 }

@@ -48,4 +48,7 @@ void nfqueue_verdict(uint8_t *out, uint16_t queue, uint32_t id);
  * (/proc/net/netfilter/nfnetlink_queue). */
 uint64_t nfqueue_lost(uint16_t queue);
 
+/* Packets in the queue, handed over or not, that have no verdict yet. */
+uint32_t nfqueue_waiting(uint16_t queue);
+
 #endif

@@ -261,6 +261,17 @@ def dns_name():
     yield "pointers", bytes(12) + b"\0" + b"".join(pointer(12 + max(0, 2 * i - 1)) for i in range(25))
 
 
+def control_request():
+    yield "status", b"status"
+    yield "publish", b"publish web=443:443/tcp"
+    yield "spaces", b"   a    b  "
+    yield "eight", b"1 2 3 4 5 6 7 8"
+    yield "nine", b"1 2 3 4 5 6 7 8 9"
+    yield "nul", b"a\0b"
+    yield "high", b"caf\xc3\xa9"
+    yield "empty", b""
+
+
 def options_file():
     yield "all", b"# comment\nflag = yes\nnumber = 12\ntext = a = b # c\nlist = one\nlist=two\n"
     yield "bare-flag", b"flag"
@@ -276,7 +287,7 @@ def options_file():
 
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus")
-    for target in (dns_answer, dns_cache, dns_name, dns_query, frames, handshake, options_file, segment, vnet):
+    for target in (control_request, dns_answer, dns_cache, dns_name, dns_query, frames, handshake, options_file, segment, vnet):
         folder = root / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in target():

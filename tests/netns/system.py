@@ -158,13 +158,15 @@ class Tunnel:
     # ---- life
 
     def _plan_daemons(self, parent_arguments, enclave_arguments):
-        arguments = []
+        arguments = ["--control", f"{self.directory}/parent.sock"]
         for enclave in self.enclaves:
             enclave.link = f"unix:{self.directory}/enclave{enclave.slot}"
             arguments += ["--enclave", f"{enclave.link},name=e{enclave.slot}"]
             enclave.daemon = Daemon(enclave.namespace, "causeway-enclave",
                                     ["--link", enclave.link, "--lanes", str(self.lanes),
-                                     "--capture", self.capture, *enclave_arguments],
+                                     "--capture", self.capture,
+                                     "--control", f"{self.directory}/enclave{enclave.slot}.sock",
+                                     *enclave_arguments],
                                     self.directory, f"enclave{enclave.slot}")
         for rule in self.publish:
             arguments += ["--publish", rule]

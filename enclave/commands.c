@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enclave/commands.h"
+
+#include "runtime/report.h"
+
+static bool status(void *context, const struct control_request *request, struct json *reply,
+                   char *error, size_t error_size)
+{
+    const struct commands *commands = context;
+    struct session *session = commands->session;
+    const struct capture *capture = session->capture;
+
+    (void)request, (void)error, (void)error_size;
+    control_report(commands->control, "causeway-enclave", reply);
+    report_kernel(reply, session->inject_udp_gso);
+    json_text(reply, "capture", capture_name(capture));
+    if (capture->used == CAPTURE_NFQUEUE)
+        json_text(reply, "firewall", rules_backend_name(capture->firewall));
+    json_end(reply);
+    session_report(session, reply);
+    return true;
+}
+
+const struct control_command enclave_commands[] = {
+    {.name = "status", .run = status},
+    {.name = NULL},
+};

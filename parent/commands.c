@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "parent/commands.h"
+
+#include "parent/publish.h"
+#include "runtime/report.h"
+
+static void report_policy(const struct parent_config *config, struct json *reply)
+{
+    char text[PUBLISH_TEXT_BYTES], prefix[ADDR_TEXT_BYTES];
+
+    json_list(reply, "publish");
+    for (unsigned i = 0; i < config->publish_count; i++)
+        json_text(reply, NULL, publish_format(&config->publish[i], text));
+    json_list_end(reply);
+    json_list(reply, "allow");
+    for (size_t i = 0; i < config->allow.count; i++)
+        json_text(reply, NULL, prefix_format(&config->allow.entries[i], prefix));
+    json_list_end(reply);
+}
+
+/* Whether UDP super-packets go whole is known once the first enclave has come. */
+static bool injects_udp_gso(const struct server *server)
+{
+    for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
+        if (server->enclaves[i].used && server->enclaves[i].device_index != 0)
+            return server->enclaves[i].inject_udp_gso;
+    return true;
+}
+
+static bool status(void *context, const struct control_request *request, struct json *reply,
+                   char *error, size_t error_size)
+{
+    const struct commands *commands = context;
+    const struct live *live = commands->live;
+
+    (void)request, (void)error, (void)error_size;
+    control_report(commands->control, "causeway-parent", reply);
+    report_kernel(reply, injects_udp_gso(live->server));
+    json_text(reply, "capture", "AF_PACKET");
+    json_text(reply, "firewall", rules_backend_name(commands->firewall));
+    json_end(reply);
+    report_policy(live->config, reply);
+    server_report(live->server, reply);
+    return true;
+}
+
+static bool change(void *context, enum live_change kind, const char *key,
+                   const struct control_request *request, char *error, size_t error_size)
+{
+    const struct commands *commands = context;
+
+    return live_change(commands->live, kind, key, request->words->word[1], error, error_size);
+}
+
+#define CHANGE(function, kind, key)                                                                \
+    static bool function(void *context, const struct control_request *request, struct json *reply, \
+                         char *error, size_t error_size)                                           \
+    {                                                                                              \
+        (void)reply;                                                                               \
+        return change(context, kind, key, request, error, error_size);                             \
+    }
+CHANGE(publish, LIVE_ADD, "publish")
+CHANGE(unpublish, LIVE_REMOVE, "publish")
+CHANGE(allow, LIVE_ADD, "allow")
+CHANGE(disallow, LIVE_REMOVE, "allow")
+
+#define PORTS "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]"
+
+const struct control_command parent_commands[] = {
+    {.name = "status", .run = status},
+    {.name = "publish", .arguments = PORTS, .minimum = 1, .maximum = 1, .run = publish},
+    {.name = "unpublish", .arguments = PORTS, .minimum = 1, .maximum = 1, .run = unpublish},
+    {.name = "allow", .arguments = "NETWORK", .minimum = 1, .maximum = 1, .run = allow},
+    {.name = "disallow", .arguments = "NETWORK", .minimum = 1, .maximum = 1, .run = disallow},
+    {.name = NULL},
+};

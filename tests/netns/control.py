@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""causewayctl and the control sockets, as tests use them."""
+import json
+import socket
+import subprocess
+
+from system import BUILD
+
+CTL = BUILD / "runtime" / "ctl" / "causewayctl"
+
+
+def socket_of(tunnel, role):
+    name = "parent" if role == "parent" else f"enclave{tunnel.enclave.slot}"
+    return f"{tunnel.directory}/{name}.sock"
+
+
+def ctl(tunnel, role, *arguments, check=True):
+    """Runs causewayctl for one daemon, from outside of every namespace: a Unix socket is enough."""
+    done = subprocess.run([CTL, *arguments, "--control", socket_of(tunnel, role)], text=True,
+                          capture_output=True, timeout=120, check=False)
+    assert not check or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+    return done
+
+
+def status(tunnel, role):
+    done = ctl(tunnel, role, "status", "--json", "--interval", "50")
+    daemon, = json.loads(done.stdout)["daemons"]
+    return daemon
+
+
+def lanes(answer):
+    if answer["program"] == "causeway-enclave":
+        return answer["lanes"]
+    return [lane for enclave in answer["enclaves"] for lane in enclave["lanes"]]
+
+
+class Client:
+    """A raw client of a control socket."""
+
+    def __init__(self, tunnel, role, patience=30):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(patience)
+        self.socket.connect(socket_of(tunnel, role))
+        self.lines = self.socket.makefile("rb")
+
+    def say(self, data):
+        self.socket.sendall(data)
+
+    def answer(self):
+        """The next answer; None when the daemon has hung up."""
+        try:
+            line = self.lines.readline()
+        except ConnectionResetError:
+            return None
+        return json.loads(line) if line else None
+
+    def ask(self, line):
+        self.say(line.encode() + b"\n")
+        return self.answer()
+
+    def close(self):
+        self.lines.close()
+        self.socket.close()
