@@ -29,6 +29,7 @@ static bool load_directory(SSL_CTX *context, const char *path)
 {
     DIR *directory = opendir(path);
     const struct dirent *entry;
+    struct stat status;
     char name[4096];
     bool loaded = false;
 
@@ -36,7 +37,8 @@ static bool load_directory(SSL_CTX *context, const char *path)
         return false;
     while ((entry = readdir(directory)) != NULL)
         if (entry->d_name[0] != '.' &&
-            snprintf(name, sizeof name, "%s/%s", path, entry->d_name) < (int)sizeof name)
+            snprintf(name, sizeof name, "%s/%s", path, entry->d_name) < (int)sizeof name &&
+            stat(name, &status) == 0 && S_ISREG(status.st_mode))
             loaded |= load_file(context, name);
     closedir(directory);
     return loaded;
@@ -137,7 +139,9 @@ bool tls_open(struct tls *tls, struct tls_peer *peer)
     SSL_set_connect_state(tls->ssl);
     if (peer->session != NULL) {
         SSL_set_session(tls->ssl, peer->session);
-        tls_peer_forget(peer); /* a ticket is for one use (RFC 8446 C.4); new ones will come */
+        /* A ticket of TLS 1.3 is for one use (RFC 8446 C.4), and new ones will come. */
+        if (SSL_SESSION_get_protocol_version(peer->session) >= TLS1_3_VERSION)
+            tls_peer_forget(peer);
     }
     return true;
 }
@@ -152,6 +156,10 @@ void tls_shutdown(struct tls *tls)
 
 void tls_close(struct tls *tls)
 {
+    /* OpenSSL forbids to resume the session of a connection that was freed without close_notify in
+     * either direction; a server that just hangs up has done nothing wrong with its ticket. */
+    if (tls->ssl != NULL && SSL_is_init_finished(tls->ssl) && tls->reason[0] == '\0')
+        SSL_set_shutdown(tls->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(tls->ssl); /* and both BIOs */
     tls->ssl = NULL;
     tls->from_network = tls->to_network = NULL;

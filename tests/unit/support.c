@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <ftw.h>
 #include <sched.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
@@ -74,16 +75,19 @@ unsigned support_open_fds(void)
 static char directory_name[32];
 static pid_t directory_owner;
 
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status;
+    (void)kind;
+    (void)place;
+    remove(path);
+    return 0;
+}
+
 static void remove_directory(void)
 {
-    DIR *directory = directory_owner == getpid() ? opendir(directory_name) : NULL;
-
-    if (directory == NULL)
-        return;
-    for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
-        unlinkat(dirfd(directory), entry->d_name, 0);
-    closedir(directory);
-    rmdir(directory_name);
+    if (directory_owner == getpid())
+        nftw(directory_name, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 const char *support_directory(void)
