@@ -92,8 +92,8 @@ static bool set_upstream(void *context, const char *value, char *error, size_t e
     struct dns_config *config = context;
     struct upstream_spec spec;
 
-    if (strcmp(value, "resolv-conf") == 0) {
-        config->upstream_resolv_conf = true;
+    if (strcmp(value, "resolv-conf") == 0 || strncmp(value, "resolv-conf:/", 13) == 0) {
+        config->upstream_file = value[11] == ':' ? value + 12 : "/etc/resolv.conf";
         return true;
     }
     if (!upstream_parse(value, &spec, error, error_size))
@@ -111,8 +111,8 @@ static void print_upstream(const void *context, struct option_writer *writer)
     const struct dns_config *config = context;
     char text[UPSTREAM_TEXT_BYTES];
 
-    if (config->upstream_resolv_conf)
-        option_value(writer, "resolv-conf");
+    if (config->upstream_file != NULL)
+        option_value(writer, "resolv-conf:%s", config->upstream_file);
     for (unsigned i = 0; i < config->upstream_count; i++)
         option_value(writer, "%s", upstream_format(&config->upstreams[i], text));
 }
@@ -227,8 +227,9 @@ const struct option_spec dns_options[] = {
      OPTION_IS_CALL(set_listen, print_listen)},
     {"upstream", "UPSTREAM",
      "whom to ask, in order of preference: tcp://ADDRESS[:PORT],\n"
-     "tls://ADDRESS[:PORT]#NAME, vsock:CID:PORT, unix:PATH, or resolv-conf\nfor the servers of "
-     "/etc/resolv.conf; may be repeated\n(default: what the parent offers)",
+     "tls://ADDRESS[:PORT]#NAME, vsock:CID:PORT, unix:PATH; may be repeated.\nOr resolv-conf "
+     "for the servers of /etc/resolv.conf, resolv-conf:PATH for those\nof another file like it "
+     "(default: what the parent offers)",
      OPTION_IS_CALL(set_upstream, print_upstream)},
     {"tls-ca", "PATH",
      "certificates that tls:// upstreams are checked against\n"
@@ -287,9 +288,10 @@ static bool agree(const struct dns_config *config, char *error, size_t error_siz
 {
     struct ip_addr address;
 
-    if (config->upstream_resolv_conf && config->upstream_count > 0)
+    if (config->upstream_file != NULL && config->upstream_count > 0)
         snprintf(error, error_size, "--upstream: resolv-conf stands alone or not at all");
-    else if (config->upstream_resolv_conf && config->resolv_conf != NULL)
+    else if (config->upstream_file != NULL && config->resolv_conf != NULL &&
+             strcmp(config->upstream_file, config->resolv_conf) == 0)
         snprintf(error, error_size,
                  "--resolv-conf would point this server at itself, as "
                  "--upstream is resolv-conf");

@@ -36,7 +36,7 @@ struct dns_config {
     bool listen_default; /* none was given: [::1] may be missing */
     struct upstream_spec upstreams[UPSTREAMS_MAX];
     unsigned upstream_count;
-    bool upstream_resolv_conf; /* --upstream resolv-conf */
+    const char *upstream_file; /* --upstream resolv-conf: its path; NULL: not given */
     const char *tls_ca;        /* NULL: the system's */
     const char *hosts[DNS_HOSTS_MAX];
     unsigned host_count;

@@ -126,6 +126,39 @@ static int make_upstreams(struct dns_server *server, char *error, size_t error_s
     return 0;
 }
 
+static void upstreams_changed(void *context, const struct upstream_spec *specs, unsigned count)
+{
+    struct dns_server *server = context;
+
+    upstreams_replace(server->upstreams, specs, count);
+}
+
+/* Without pinned upstreams they come from a file, and change with it. */
+static int follow_file(struct dns_server *server, char *error, size_t error_size)
+{
+    const struct dns_config *config = server->config;
+    struct ip_addr own[DNS_LISTENERS_MAX];
+    struct follow_config follow = {
+        .path = config->upstream_file != NULL ? config->upstream_file : config->resolvers_file,
+        .own = own,
+        .changed = upstreams_changed,
+        .context = server,
+    };
+    const struct upstream_spec *specs;
+
+    if (config->upstream_count > 0)
+        return 0;
+    for (unsigned i = 0; i < config->listen_count; i++)
+        if (!config->listen[i].is_link && config->listen[i].port == 53)
+            own[follow.own_count++] = config->listen[i].address;
+    server->follow = follow_open(server->loop, &follow, error, error_size);
+    if (server->follow == NULL)
+        return -1;
+    unsigned count = follow_servers(server->follow, &specs);
+    upstreams_replace(server->upstreams, specs, count);
+    return 0;
+}
+
 /* One address for both transports. 0 or negative errno. */
 static int listen_at(struct dns_server *server, const struct dns_listen *where, bool *foreign)
 {
@@ -177,7 +210,7 @@ int dns_server_open(struct dns_server *server, const struct dns_config *config,
     if (allow_files(config, error, error_size) < 0 || make_local(server, error, error_size) < 0 ||
         make_resolver(server, error, error_size) < 0 ||
         make_upstreams(server, error, error_size) < 0 ||
-        make_listeners(server, error, error_size) < 0)
+        follow_file(server, error, error_size) < 0 || make_listeners(server, error, error_size) < 0)
         return -1;
     return 0;
 }
@@ -188,8 +221,8 @@ void dns_server_close(struct dns_server *server)
         listen_udp_close(server->datagrams[i]);
     if (server->streams != NULL)
         streams_free(server->streams);
-    if (server->upstreams != NULL)
-        upstreams_free(server->upstreams);
+    follow_close(server->follow);
+    upstreams_free(server->upstreams);
     resolver_free(server->resolver);
     if (server->cache != NULL)
         dns_cache_free(server->cache);
@@ -206,15 +239,23 @@ static int earlier(int a, int b)
     return a < b ? a : b;
 }
 
+static int follow_wait(const struct dns_server *server, uint64_t now_ms)
+{
+    return server->follow != NULL ? follow_timeout(server->follow, now_ms) : -1;
+}
+
 int dns_server_turn(struct dns_server *server)
 {
     uint64_t now_ms = clock_ms();
-    int timeout_ms = earlier(upstreams_timeout(server->upstreams, now_ms),
-                             earlier(resolver_timeout(server->resolver, now_ms),
-                                     streams_timeout(server->streams, now_ms)));
+    int timeout_ms = earlier(follow_wait(server, now_ms),
+                             earlier(upstreams_timeout(server->upstreams, now_ms),
+                                     earlier(resolver_timeout(server->resolver, now_ms),
+                                             streams_timeout(server->streams, now_ms))));
     int result = event_wait(server->loop, timeout_ms);
 
     now_ms = clock_ms();
+    if (server->follow != NULL)
+        follow_tick(server->follow, now_ms);
     if (upstreams_timeout(server->upstreams, now_ms) == 0)
         upstreams_tick(server->upstreams, now_ms);
     resolver_tick(server->resolver, now_ms);

@@ -5,6 +5,7 @@
 #define CAUSEWAY_ENCLAVE_DNS_SERVER_H
 
 #include "enclave/dns/config.h"
+#include "enclave/dns/follow.h"
 #include "enclave/dns/listen_stream.h"
 #include "enclave/dns/listen_udp.h"
 #include "enclave/dns/resolver.h"
@@ -19,6 +20,7 @@ struct dns_server {
     struct dns_local *local;
     struct resolver *resolver;
     struct upstreams *upstreams;
+    struct follow *follow; /* NULL: the upstreams are pinned */
     struct streams *streams;
     struct listen_udp *datagrams[DNS_LISTENERS_MAX];
     unsigned datagram_count;
