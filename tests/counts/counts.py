@@ -20,7 +20,8 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 # Copies and searches of the C library come in forms for each processor: take the plain ones.
-TUNABLES = "glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM"
+TUNABLES = ("glibc.cpu.hwcaps=-AVX_Fast_Unaligned_Load,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-ERMS,"
+            "-FSRM,-SSSE3")
 TOLERANCE = 0.02
 
 
