@@ -295,6 +295,7 @@ static bool used(struct driver *driver, unsigned index, uint32_t *id, uint32_t *
 {
     struct driver_queue *queue = &driver->queues[index];
 
+    *id = *length = 0;
     if (queue->used->idx == queue->seen)
         return false;
     *id = queue->used->ring[queue->seen % RING_SIZE].id;
@@ -404,6 +405,17 @@ static void test_reset_is_not_answered(void **state)
     exchange_run(guests, 2, 100);
     assert_true(used(&drivers[0], EXCHANGE_TX, &id, &length));
     assert_false(used(&drivers[0], EXCHANGE_RX, &id, &length));
+}
+
+/* A guest speaks to itself by its own loopback, not through us. */
+static void test_own_cid_is_a_reset(void **state)
+{
+    (void)state;
+    give_buffer(&drivers[0], 0, 4096);
+    send_packet(&drivers[0], 0, header_to(3, 3, 10), 10);
+    exchange_run(guests, 2, 100);
+    assert_int_equal(guests[0].resets, 1);
+    assert_int_equal(guests[0].packets, 0);
 }
 
 /* A guest whose driver has stopped is as good as none; its other half may come back. */
@@ -662,6 +674,7 @@ int main(void)
         TEST(test_in_pieces),
         TEST(test_nobody_there_is_a_reset),
         TEST(test_reset_is_not_answered),
+        TEST(test_own_cid_is_a_reset),
         TEST(test_stopped_guest),
         TEST(test_foreign_source_is_dropped),
         TEST(test_malformed_is_dropped),

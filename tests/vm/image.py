@@ -29,8 +29,9 @@ CONFIGURATION = ("/etc/nsswitch.conf", "/etc/protocols", "/etc/services", "/etc/
                  "/etc/iproute2", "/usr/lib/iproute2", "/etc/nginx/mime.types", "/etc/ld.so.conf",
                  "/etc/ld.so.conf.d", "/etc/ld.so.cache", "/etc/ssl/openssl.cnf")
 TESTS = "tests/netns"
-# Those of the project; the last one only some tests need.
-PROGRAMS_BUILT = ("enclave/causeway-enclave", "parent/causeway-parent", "tests/tools/crowd")
+# Those of the project; the last two only some tests need.
+PROGRAMS_BUILT = ("enclave/causeway-enclave", "parent/causeway-parent", "enclave/dns/causeway-dns",
+                  "tests/tools/crowd")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -93,5 +93,4 @@ def _run(directory, parent_kernel, enclave, boot, images):
                                 enclave.memory, 1, sockets[ENCLAVE_CID], enclave.command_line))
         cleaning.callback(machines[1].end)
         machines[0].wait(PATIENCE)
-        notes = f"vsock_switch: {log.read_text()}"
-    return Run(machines, notes)
+    return Run(machines, notes=log.read_text())

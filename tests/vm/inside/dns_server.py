@@ -43,6 +43,8 @@ def _serve_datagrams(server):
     with contextlib.suppress(OSError):
         while True:
             query, client = server.recvfrom(4096)
+            if client is None:  # shut down
+                return
             server.sendto(answer(query, False), client)
 
 

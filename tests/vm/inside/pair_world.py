@@ -95,6 +95,16 @@ class Pair(system.Tunnel):
                                     [*arguments, *parent_arguments], self.directory, "parent")
 
 
+DNS_PROGRAM = system.BUILD / "enclave/dns/causeway-dns"
+
+
+def dns_daemon(namespace, arguments, directory):
+    """causeway-dns in a namespace of the machine on which this is called."""
+    made = system.Daemon(namespace, "causeway-dns", arguments, directory, "dns")
+    made.command[0] = str(DNS_PROGRAM)
+    return made
+
+
 def file_digest(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 

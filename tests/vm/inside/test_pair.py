@@ -7,20 +7,23 @@ import fcntl
 import os
 import socket
 import struct
+import tempfile
 
 import hostile
 import pytest
 from agent import HEARTBEAT
 from dns_server import address_of, dns_server
 from netns import wait_for
-from pair_world import (CONTAINER, CONTAINER_OUTSIDE, CONTAINER_PORT, ENCLAVE_CID, LINK_PORT,
-                        PARENT_CID, Container, EnclaveGuest, Pair, file_digest, here, on, transfer)
+from pair_world import (BRIDGE, CONTAINER, CONTAINER_OUTSIDE, CONTAINER_PORT, DNS_PROGRAM,
+                        ENCLAVE_CID, LINK_PORT, PARENT_CID, Container, EnclaveGuest, Pair,
+                        dns_daemon, file_digest, here, on, transfer)
 from topology import INTERNET, PARENT
 from traffic import (Background, Path, SlowSender, datagram_echo, nginx, progress, receive_all)
 
 pytestmark = pytest.mark.vm
 MEGABYTE = 1 << 20
 LOCAL_CID_REQUEST = 0x7b9  # IOCTL_VM_SOCKETS_GET_LOCAL_CID (linux/vm_sockets.h)
+DNS_PORT = 5353
 KILL_PATIENCE = 120  # seconds: emulation, and TCP that backs off while nobody answers
 
 
@@ -185,11 +188,50 @@ def test_dns(tunnel, version):
     inside, server = tunnel.enclave.namespace, INTERNET[version]
     with dns_server(tunnel.topology.internet, version, server):
         for transport in ("+notcp", "+tcp"):
-            said = inside.run(["dig", "+short", "+tries=3", "+timeout=10", transport, f"@{server}",
-                               "example.test", "A"])
+            said = dig(inside, server, "example.test", "A", transport)
             assert said.split() == [address_of("example")]
-        said = inside.run(["dig", "+short", f"@{server}", "big.test", "TXT"])
-        assert said.count("x") == 4000
+        assert dig(inside, server, "big.test", "TXT").count("x") == 4000
+
+
+def dig(namespace, server, name, kind, transport="+notcp"):
+    """What dig prints; nothing if nobody answered."""
+    done = namespace.run(["dig", "+short", "+tries=3", "+timeout=10", transport, f"@{server}", name,
+                          kind], check=False)
+    return done.stdout
+
+
+@pytest.mark.parametrize("upstream", ["tunnel", "vsock"])
+def test_causeway_dns(tunnel, guest, container, upstream, tmp_path):
+    """The enclave's own DNS server, asked by a process and by a container. Its upstream is a server
+    on the internet, or the same program on the parent, which asks that server."""
+    if not DNS_PROGRAM.exists():
+        pytest.skip("causeway-dns is not built")
+    server = f"tcp://{INTERNET[4]}"
+    links = {"tunnel": server, "vsock": f"vsock:{PARENT_CID}:{DNS_PORT}"}
+    inside, none = tunnel.enclave.namespace, ["--hosts-file", "none"]
+    daemons = [guest.remote.call(
+        dns_daemon, inside, ["--listen", "127.0.0.1", "--listen", BRIDGE[4], "--upstream",
+                             links[upstream], *none], guest.remote.call(tempfile.mkdtemp))]
+    if upstream == "vsock":
+        daemons.append(dns_daemon(tunnel.topology.parent, [
+            "--listen", f"vsock:any:{DNS_PORT}", "--upstream", server, *none], str(tmp_path)))
+    with dns_server(tunnel.topology.internet, 4, INTERNET[4]):
+        try:
+            for daemon in reversed(daemons):
+                daemon.start()
+            wait_for(lambda: address_of("first") in dig(inside, "127.0.0.1", "first.test", "A"),
+                     "an answer")
+            for namespace, address in ((inside, "127.0.0.1"), (container.namespace, BRIDGE[4])):
+                for transport in ("+notcp", "+tcp"):
+                    name = f"{transport[1:]}-{upstream}-{len(address)}"
+                    said = dig(namespace, address, f"{name}.test", "A", transport)
+                    assert said.split() == [address_of(name)]
+            assert dig(inside, "127.0.0.1", "big.test", "TXT").count("x") == 4000
+            streams = inside.run(["ss", "--vsock", "-n", "-H"])
+            assert (f":{DNS_PORT}" in streams) == (upstream == "vsock"), streams
+        finally:
+            stopped = [daemon.stop() for daemon in daemons]
+    assert stopped == [0] * len(daemons), [daemon.log() for daemon in daemons]
 
 
 def test_published_port_shows_the_client(tunnel, version):
