@@ -17,6 +17,7 @@
 #include "enclave/dns/server.h"
 #include "enclave/dns/takeover.h"
 #include "runtime/janitor.h"
+#include "runtime/notify.h"
 #include "runtime/signals.h"
 
 #define PROGRAM "causeway-dns"
@@ -65,20 +66,59 @@ static int take_over(const struct dns_config *config, char *error, size_t error_
     return 0;
 }
 
+struct daemon {
+    struct dns_config *config;
+    struct event_loop loop;
+    struct signals signals;
+    struct notify notify;
+    struct janitor janitor;
+    struct dns_server server;
+};
+
 static void print_stats(void *context)
 {
-    dns_server_print_stats(context, stderr);
+    struct daemon *daemon = context;
+
+    dns_server_print_stats(&daemon->server, stderr);
 }
 
 static void reload(void *context)
 {
-    dns_server_flush(context);
+    struct daemon *daemon = context;
+
+    dns_server_flush(&daemon->server);
 }
 
-static void run(struct dns_server *server, struct signals *signals)
+static int open_loop(struct daemon *daemon, char *error, size_t error_size)
 {
-    while (!signals->stop) {
-        int error = dns_server_turn(server);
+    int result = event_loop_init(&daemon->loop);
+
+    if (result == 0)
+        result = signals_open(&daemon->signals, &daemon->loop, print_stats, daemon);
+    if (result == 0)
+        result = signals_on_hangup(&daemon->signals, reload);
+    if (result == 0)
+        return notify_open(&daemon->notify, &daemon->loop, error, error_size);
+    snprintf(error, error_size, "cannot start: %s", strerror(-result));
+    return -1;
+}
+
+static int start(struct daemon *daemon, char *error, size_t error_size)
+{
+    const struct dns_config *config = daemon->config;
+
+    if (open_loop(daemon, error, error_size) < 0 ||
+        dns_server_open(&daemon->server, config, &daemon->loop, error, error_size) < 0 ||
+        take_over(config, error, error_size) < 0)
+        return -1;
+    return config->no_sandbox ? 0
+                              : sandbox_enter(&dns_server_sandbox, config->user, error, error_size);
+}
+
+static void run(struct daemon *daemon)
+{
+    while (!daemon->signals.stop) {
+        int error = dns_server_turn(&daemon->server);
         if (error < 0) {
             log_error("the loop failed: %s", strerror(-error));
             return;
@@ -86,47 +126,28 @@ static void run(struct dns_server *server, struct signals *signals)
     }
 }
 
-static int start(struct dns_server *server, struct event_loop *loop, struct signals *signals,
-                 const struct dns_config *config, char *error, size_t error_size)
-{
-    int result = event_loop_init(loop);
-
-    if (result == 0)
-        result = signals_open(signals, loop, print_stats, server);
-    if (result == 0)
-        result = signals_on_hangup(signals, reload);
-    if (result < 0) {
-        snprintf(error, error_size, "cannot start: %s", strerror(-result));
-        return -1;
-    }
-    if (dns_server_open(server, config, loop, error, error_size) < 0 ||
-        take_over(config, error, error_size) < 0)
-        return -1;
-    return config->no_sandbox ? 0
-                              : sandbox_enter(&dns_server_sandbox, config->user, error, error_size);
-}
-
 static int serve(struct dns_config *config)
 {
-    static struct event_loop loop;
-    static struct signals signals;
-    static struct dns_server server;
-    struct janitor janitor;
+    static struct daemon daemon;
     char error[1024];
-    int started = janitor_start(&janitor, clean_up, config);
 
+    daemon.config = config;
+    int started = janitor_start(&daemon.janitor, clean_up, config);
     if (started < 0)
         die("cannot fork: %s", strerror(-started));
-    if (start(&server, &loop, &signals, config, error, sizeof error) < 0) {
-        janitor_finish(&janitor);
+    if (start(&daemon, error, sizeof error) < 0) {
+        janitor_finish(&daemon.janitor);
         die("%s", error);
     }
     log_info("ready");
-    run(&server, &signals);
-    dns_server_print_stats(&server, stderr);
+    notify_ready(&daemon.notify, "listening on %u addresses", config->listen_count);
+    run(&daemon);
+    notify_stopping(&daemon.notify);
+    dns_server_print_stats(&daemon.server, stderr);
     /* First the files, then the server: nobody is sent to a place where nobody answers. */
-    janitor_finish(&janitor);
-    dns_server_close(&server);
+    janitor_finish(&daemon.janitor);
+    dns_server_close(&daemon.server);
+    notify_close(&daemon.notify);
     log_info("stopped");
     return EXIT_SUCCESS;
 }

@@ -269,6 +269,7 @@ int dns_server_turn(struct dns_server *server)
 void dns_server_flush(struct dns_server *server)
 {
     server->counters.flushes++;
+    dns_local_refresh(server->local);
     if (server->cache != NULL)
         dns_cache_flush(server->cache);
     log_info("the cache is empty now");

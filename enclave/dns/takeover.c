@@ -144,8 +144,10 @@ static int write_new(const char *path, const struct content *content)
     if (fd < 0)
         return -errno;
     int result = write_all(fd, content);
-    if (result == 0 &&
-        (fchmod(fd, content->mode) < 0 || fchown(fd, content->uid, content->gid) < 0))
+    if (result == 0 && fchmod(fd, content->mode) < 0)
+        result = -errno;
+    /* Without CAP_CHOWN, as under a strict service manager, it belongs to us: that does no harm. */
+    if (result == 0 && fchown(fd, content->uid, content->gid) < 0 && errno != EPERM)
         result = -errno;
     close(fd);
     if (result < 0)
