@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from dns_system import dns, dns_world  # noqa: E402,F401
 from fixtures import (daemons_outlive_the_test, direction, narrow_path,  # noqa: E402,F401
                       pytest_runtest_makereport, topology, version, workshop)
 from system import BUILD, IS_KERNEL, Tunnel  # noqa: E402

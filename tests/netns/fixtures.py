@@ -31,7 +31,7 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     if report.when == "call" and report.failed:
-        for name in ("tunnel", "workshop"):
+        for name in ("tunnel", "workshop", "dns"):
             thing = getattr(item, "funcargs", {}).get(name)
             if thing is not None:
                 report.sections.append(("daemons", thing.logs()[-6000:]))

@@ -72,8 +72,8 @@ class Daemon:
             self.kill()
             raise AssertionError(f"{self.label} ignored SIGTERM\n{self.log()}") from None
 
-    def stats(self):
-        """Counters of all lanes as the daemon prints them on SIGUSR1: a list of dicts."""
+    def stats_text(self):
+        """What the daemon prints on SIGUSR1."""
         offset = len(self.log())
         self.process.send_signal(signal.SIGUSR1)
 
@@ -85,9 +85,12 @@ class Daemon:
             time.sleep(0.05)
             return text if self.log()[offset:] == text else None
 
-        text = wait_for(printed, f"statistics of {self.label}")
+        return wait_for(printed, f"statistics of {self.label}")
+
+    def stats(self):
+        """Counters of all lanes: a list of dicts."""
         lanes = []
-        for line in text.splitlines():
+        for line in self.stats_text().splitlines():
             found = re.search(r"\bstats (peer=.*)", line)
             if found:
                 words = dict(word.split("=", 1) for word in found.group(1).split() if "=" in word)

@@ -62,6 +62,12 @@ def _remove_all():
 atexit.register(_remove_all)
 
 
+def register(namespace):
+    """Has a namespace removed at the end of the test run, whatever happens."""
+    _made.append(namespace)
+    return namespace
+
+
 def sweep():
     """Removes namespaces of test runs that were killed before they could."""
     listing = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
@@ -92,8 +98,7 @@ class Topology:
 
     def _make(self):
         for namespace in self.namespaces():
-            _made.append(namespace)
-            namespace.make()
+            register(namespace).make()
         self._wire(self.parent, "eth0", self.router, "in0")
         self._wire(self.internet, "eth0", self.router, "out0")
         for name in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
