@@ -20,7 +20,8 @@ cleanup() {
     for pid in ${children[@]+"${children[@]}"}; do kill "$pid" 2>/dev/null; done
     for pid in ${children[@]+"${children[@]}"}; do wait "$pid" 2>/dev/null; done
     for ns in "$enclave" "$parent" "$internet"; do ip netns del "$ns" 2>/dev/null; done
-    rm -rf "$work"
+    rm -rf "$work" "/etc/netns/$enclave"
+    rmdir /etc/netns 2>/dev/null
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
@@ -58,9 +59,9 @@ until_ok() {
 title "Building"
 tests/install-packages.sh || exit 1
 { [[ -f build/build.ninja ]] || meson setup build -Dtests=disabled; } >"$work/build.log" 2>&1 &&
-    ninja -C build enclave/causeway-enclave parent/causeway-parent >>"$work/build.log" 2>&1 ||
+    ninja -C build enclave/causeway-enclave parent/causeway-parent enclave/dns/causeway-dns >>"$work/build.log" 2>&1 ||
     { tail -30 "$work/build.log"; exit 1; }
-ls -l build/enclave/causeway-enclave build/parent/causeway-parent | sed 's/^/  /'
+ls -l build/enclave/causeway-enclave build/parent/causeway-parent build/enclave/dns/causeway-dns | sed 's/^/  /'
 
 title "Three namespaces; the enclave has no link"
 for ns in "$enclave" "$parent" "$internet"; do
@@ -114,6 +115,26 @@ show "$enclave" curl -sS http://198.51.100.1/hello
 show "$enclave" curl -sS "http://[2001:db8:100::1]/hello"
 echo "  The server sees the parent's address, for the parent's kernel translates:"
 show "$enclave" curl -sS http://198.51.100.1/who
+
+title "Names: causeway-dns in the enclave asks a server on the internet, over TCP"
+start "$internet" "$work/dnsmasq.log" dnsmasq --keep-in-foreground --conf-file=/dev/null --pid-file= --user=root \
+    --no-resolv --no-hosts --bind-interfaces --listen-address=198.51.100.1 --local-ttl=60 \
+    --host-record=hello.example,198.51.100.1,2001:db8:100::1
+# ip netns exec puts this file in the place of /etc/resolv.conf.
+mkdir -p "/etc/netns/$enclave" && echo "search example" >"/etc/netns/$enclave/resolv.conf"
+until_ok ip netns exec "$internet" sh -c 'ss -tlnH sport = 53 | grep -q .'
+echo "  enclave\$ causeway-dns --upstream tcp://198.51.100.1 --resolv-conf /etc/resolv.conf"
+start "$enclave" "$work/dns.log" build/enclave/dns/causeway-dns --upstream tcp://198.51.100.1 \
+    --resolv-conf /etc/resolv.conf
+resolver=${children[-1]}
+until_ok grep -q ': ready' "$work/dns.log"
+show "$enclave" cat /etc/resolv.conf
+show "$enclave" getent ahosts hello.example
+show "$enclave" curl -sS http://hello.example/hello
+show "$enclave" curl -sS -6 http://hello/hello
+kill -USR1 "$resolver"
+until_ok grep -q 'stats upstream' "$work/dns.log"
+grep -E 'stats (server|upstream)' "$work/dns.log" | fold -s -w 100 | sed 's/^/      /'
 
 title "ping"
 show "$enclave" ping -q -c 3 -i 0.2 198.51.100.1
