@@ -272,26 +272,30 @@ static const char *parse_host(const char *text, struct dns_name *name, struct ip
     return NULL;
 }
 
+static const char *wrong_with(enum local_add result)
+{
+    switch (result) {
+    case LOCAL_ADDED:
+        return NULL;
+    case LOCAL_NO_MEMORY:
+        return "does not fit in memory";
+    case LOCAL_TOO_MANY:
+        break;
+    }
+    return "is one too many";
+}
+
 bool dns_local_add(struct dns_local *local, const char *text, char *error, size_t error_size)
 {
     struct dns_name name;
     struct ip_addr address;
     const char *wrong = parse_host(text, &name, &address);
 
-    if (!wrong) {
-        switch (local_table_add(local->options, &name, &address, true)) {
-        case LOCAL_ADDED:
-            return true;
-        case LOCAL_NO_MEMORY:
-            wrong = "does not fit in memory";
-            break;
-        case LOCAL_TOO_MANY:
-            wrong = "is one too many";
-            break;
-        }
-    }
-    snprintf(error, error_size, "\"%.200s\" %s", text, wrong);
-    return false;
+    if (!wrong)
+        wrong = wrong_with(local_table_add(local->options, &name, &address, true));
+    if (wrong)
+        snprintf(error, error_size, "%s", wrong);
+    return wrong == NULL;
 }
 
 static size_t answer_from_tables(const struct dns_local *local, const struct dns_query *query,

@@ -20,7 +20,7 @@ void dns_local_free(struct dns_local *local);
 
 /*
  * --host NAME=ADDR; again for more addresses. The name's lines in the hosts file do not count then.
- * False with a sentence in error.
+ * False with what is wrong in error, a sentence whose subject is the text.
  */
 bool dns_local_add(struct dns_local *local, const char *text, char *error, size_t error_size);
 

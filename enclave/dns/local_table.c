@@ -59,21 +59,17 @@ void local_table_free(struct local_table *table)
     free(table);
 }
 
-/* Room for `count` elements in the array, which may move. False: no memory, nothing changed. */
-static bool make_room(void *array, size_t *room, size_t count, size_t element)
+/* The array with room for `count` elements: where it was, or moved. NULL: no memory; it is still
+ * there as it was. */
+static void *with_room(void *array, size_t *room, size_t count, size_t element)
 {
-    void *old, *grown;
-
     if (count <= *room)
-        return true;
+        return array;
     size_t more = count < 64 ? 64 : 2 * count;
-    memcpy(&old, array, sizeof(old));
-    grown = realloc(old, more * element);
-    if (!grown)
-        return false;
-    memcpy(array, &grown, sizeof(grown));
-    *room = more;
-    return true;
+    void *moved = realloc(array, more * element);
+    if (moved)
+        *room = more;
+    return moved;
 }
 
 static unsigned bucket_of(const struct dns_name *lowered)
@@ -106,10 +102,16 @@ static uint32_t get_name(struct local_table *table, const struct dns_name *lower
 
     if (index != 0)
         return index;
-    if (!make_room(&table->names, &table->name_room, table->name_count + 1,
-                   sizeof(*table->names)) ||
-        !make_room(&table->bytes, &table->byte_room, table->byte_count + lowered->length, 1))
+    struct local_name *names =
+        with_room(table->names, &table->name_room, table->name_count + 1, sizeof(*names));
+    if (!names)
         return 0;
+    table->names = names;
+    uint8_t *bytes =
+        with_room(table->bytes, &table->byte_room, table->byte_count + lowered->length, 1);
+    if (!bytes)
+        return 0;
+    table->bytes = bytes;
     index = (uint32_t)table->name_count++;
     table->names[index] = (struct local_name){
         .next = table->buckets[bucket],
@@ -143,9 +145,11 @@ static enum local_add add_record(struct local_table *table, uint32_t index,
         return LOCAL_ADDED;
     if (name->records == LOCAL_RECORDS_MAX)
         return LOCAL_TOO_MANY;
-    if (!make_room(&table->records, &table->record_room, table->record_count + 1,
-                   sizeof(*table->records)))
+    struct local_record *records =
+        with_room(table->records, &table->record_room, table->record_count + 1, sizeof(*records));
+    if (!records)
         return LOCAL_NO_MEMORY;
+    table->records = records;
     uint32_t added = (uint32_t)table->record_count++;
     table->records[added] = *record;
     *(name->last != 0 ? &table->records[name->last].next : &name->first) = added;

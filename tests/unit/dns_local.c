@@ -236,7 +236,6 @@ static void refuses_bad_options(void **state)
         char error[300] = "";
         assert_false(dns_local_add(f.local, bad[i].text, error, sizeof(error)));
         assert_contains(error, bad[i].error);
-        assert_contains(error, bad[i].text);
     }
 }
 
