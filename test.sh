@@ -107,6 +107,10 @@ everything() {
     netns docker build ${quick:+--docker-forms=legacy-nfqueue} tests/docker
     section "supervision: service managers, the launch script, the enclave image's entry point"
     netns supervise build tests/supervise
+    if [[ ! $quick ]]; then
+        section "packages: Debian's, and the bundle for images that have nothing else"
+        netns packaging build tests/packaging
+    fi
 
     if [[ $bench ]]; then
         section "benchmark (quick; asserts nothing)"

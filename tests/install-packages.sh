@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages of tests/packages.txt that are missing.
-#   install-packages.sh [MARK...]      with "test": those that only tests need, too; other marks are
-#                                      of tests that have to be asked for
+#   install-packages.sh [MARK...]      also those with a mark: "test" for what only tests need; what the
+#                                      others are for stands in packages.txt
 set -euo pipefail
 list=$(dirname "$(readlink -f "$0")")/packages.txt
 
