@@ -487,13 +487,18 @@ static void test_deadline(void **state)
     (void)state;
     fake_open(&one, HOLDS);
     world_create(one.address, NULL);
+    /* The connection stands before the clock runs: the questions surely reach the server. */
+    world_ask(0, "first.example", 0);
+    WORLD_UNTIL(one.held_count == 1);
+    fake_release(&one, 0);
+    WORLD_UNTIL(world.done == 1);
     world_ask(2, "later.example", 40);
     world_ask(1, "sooner.example", 20);
-    WORLD_UNTIL(world.done == 2);
+    WORLD_UNTIL(world.done == 3 && one.held_count == 3);
     assert_failed(1, UPSTREAM_TIMEOUT);
     assert_failed(2, UPSTREAM_TIMEOUT);
-    fake_release(&one, 0);
     fake_release(&one, 1);
+    fake_release(&one, 2);
     WORLD_UNTIL(world_stats(0)->late_answers == 2);
     fake_close(&one);
 }
