@@ -118,8 +118,10 @@ class Docker:
         folder = self.directory / "bin"
         folder.mkdir()
         (folder / "iptables").symlink_to(f"/usr/sbin/iptables-{backend}")
-        (folder / "ip6tables").symlink_to(IP6TABLES_LEGACY if backend == "legacy"
-                                          else f"/usr/sbin/ip6tables-{backend}")
+        if backend == "legacy":
+            shutil.copy(IP6TABLES_LEGACY, folder)
+        else:
+            (folder / "ip6tables").symlink_to(f"/usr/sbin/ip6tables-{backend}")
 
     def _hold(self):
         """Makes the mount and PID namespaces and PID 1 in them."""
