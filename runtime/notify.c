@@ -24,8 +24,8 @@ static void tell(const struct notify *notify, const char *text)
         (void)send(notify->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static void tell_status(const struct notify *notify, const char *prefix, const char *format,
-                        va_list arguments)
+__attribute__((format(printf, 3, 0))) static void
+tell_status(const struct notify *notify, const char *prefix, const char *format, va_list arguments)
 {
     char text[STATUS_BYTES];
     int length = snprintf(text, sizeof text, "%sSTATUS=", prefix);
