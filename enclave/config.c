@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "enclave/resolvers.h"
+
 static bool set_link(void *context, const char *value, char *error, size_t error_size)
 {
     struct enclave_config *config = context;
@@ -127,6 +129,26 @@ static void print_log_level(const void *context, struct option_writer *writer)
     option_value(writer, "%s", log_level_name(((const struct enclave_config *)context)->log_level));
 }
 
+static bool set_resolvers_file(void *context, const char *value, char *error, size_t error_size)
+{
+    struct enclave_config *config = context;
+
+    if (strcmp(value, "none") == 0)
+        config->resolvers_file = NULL;
+    else if (value[0] == '/')
+        config->resolvers_file = value;
+    else
+        snprintf(error, error_size, "is neither an absolute path nor none");
+    return value[0] == '/' || config->resolvers_file == NULL;
+}
+
+static void print_resolvers_file(const void *context, struct option_writer *writer)
+{
+    const char *path = ((const struct enclave_config *)context)->resolvers_file;
+
+    option_value(writer, "%s", path != NULL ? path : "none");
+}
+
 #define CONFIG struct enclave_config
 
 const struct option_spec enclave_options[] = {
@@ -155,6 +177,10 @@ const struct option_spec enclave_options[] = {
     {"dead-after", "SECONDS", "give a silent or stalled stream up (default: 10)",
      OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600), .live = true},
     CONTROL_OPTION_ROWS(CONFIG, control),
+    {"resolvers-file", "PATH",
+     "write the resolvers that the parent offers into this file, for\ncauseway-dns, or none "
+     "(default: " RESOLVERS_FILE ")",
+     OPTION_IS_CALL(set_resolvers_file, print_resolvers_file)},
     {"user", "NAME", "run as this user once everything is open", OPTION_IS_TEXT(CONFIG, user)},
     {"no-sandbox", NULL, "keep all privileges (for debugging)", OPTION_IS_FLAG(CONFIG, no_sandbox)},
     {"check", NULL, "check options and host, change nothing", OPTION_IS_MODE(CONFIG, check)},
@@ -186,6 +212,7 @@ enum options_result enclave_config_read_again(struct enclave_config *config, int
         .queue_base = 7700,
         .queue_length = 2048,
         .dead_seconds = 10,
+        .resolvers_file = RESOLVERS_FILE,
         .firewall = RULES_AUTO,
         .log_level = LOG_LEVEL_INFO,
         .control.path = ENCLAVE_CONTROL_PATH,
@@ -248,6 +275,7 @@ bool enclave_config_accept(const struct enclave_config *own, struct wire_config 
         snprintf(reason, reason_size, "it offers no address");
         return false;
     }
+    resolvers_filter(offered);
     if (offered->mtu > own->mtu_max)
         offered->mtu = (uint16_t)own->mtu_max;
     return accept_family(own, &offered->address4, &offered->gateway4, &own->pinned4, reason,

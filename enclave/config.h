@@ -30,6 +30,7 @@ struct enclave_config {
     unsigned queue_length;
     unsigned dead_seconds;
     enum rules_backend firewall;
+    const char *resolvers_file; /* where offered resolvers are written down; NULL: nowhere */
     const char *user;
     bool no_sandbox, check, dry_run, print_config;
     enum log_level log_level;
@@ -52,7 +53,7 @@ extern const struct option_spec enclave_options[];
 /*
  * Is the parent's CONFIG acceptable? The parent is not trusted: addresses must be ordinary unicast
  * ones, must be the pinned ones, and must not fall into a container subnet. Limits config->mtu to
- * ours. False with a reason.
+ * ours and leaves out resolvers that are no ordinary hosts. False with a reason.
  */
 bool enclave_config_accept(const struct enclave_config *own, struct wire_config *offered,
                            char *reason, size_t reason_size);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "enclave/live.h"
 
+#include "enclave/resolvers.h"
 #include "runtime/reload.h"
 
 bool live_serve(void *context, char kind, char *text, char *answer, size_t answer_size)
 {
     const struct enclave_config *config = context;
 
-    (void)text;
+    if (kind == RESOLVERS_JANITOR_KIND && config->resolvers_file != NULL)
+        return resolvers_serve(config->resolvers_file, text, answer, answer_size);
     return kind == RELOAD_KIND_FILE && reload_serve(&config->file, answer, answer_size);
 }
 

@@ -18,6 +18,7 @@
 #include "enclave/config.h"
 #include "enclave/device.h"
 #include "enclave/live.h"
+#include "enclave/resolvers.h"
 #include "enclave/session.h"
 #include "runtime/event.h"
 #include "runtime/instance.h"
@@ -51,6 +52,8 @@ static void clean_up(void *context)
 
     control_remove(&config->control);
     device_remove();
+    if (config->resolvers_file != NULL)
+        resolvers_remove(config->resolvers_file);
     if (config->capture != CAPTURE_PACKET &&
         rules_remove(&capture_rules, config->firewall, error, sizeof error) < 0)
         log_warning("%s", error);
@@ -69,6 +72,11 @@ static bool probe_udp_gso(const struct device *device)
 static void print_stats(void *context)
 {
     session_print_stats(&((struct daemon *)context)->session, stderr);
+}
+
+static void resolvers_changed(void *context, const struct wire_config *config)
+{
+    resolvers_publish(context, config);
 }
 
 static void reload(void *context)
@@ -123,6 +131,8 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
         .device = &daemon->device,
         .capture = &daemon->capture,
         .notify = &daemon->notify,
+        .resolvers_changed = config->resolvers_file != NULL ? resolvers_changed : NULL,
+        .resolvers_context = &daemon->janitor,
     };
     if (capture_open(&daemon->capture, config, &daemon->device, probe_udp_gso(&daemon->device),
                      error, error_size) < 0 ||

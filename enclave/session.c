@@ -309,6 +309,23 @@ static bool apply_config(struct session *session, const struct wire_config *conf
     return true;
 }
 
+/* Takes the resolvers of an accepted CONFIG, whatever else it changes. */
+static void take_resolvers(struct session *session, const struct wire_config *config)
+{
+    struct wire_config *current = &session->current;
+    bool same = session->resolvers_known && current->dns_count == config->dns_count;
+
+    for (unsigned i = 0; same && i < config->dns_count; i++)
+        same = addr_equal(&current->dns[i], &config->dns[i]);
+    if (same)
+        return;
+    session->resolvers_known = true;
+    current->dns_count = config->dns_count;
+    memcpy(current->dns, config->dns, sizeof current->dns);
+    if (session->resolvers_changed != NULL)
+        session->resolvers_changed(session->resolvers_context, config);
+}
+
 /* What the parent said in answer to lane 0's HELLO. */
 static bool take_config(struct session *session, struct wire_config *config, struct dial *dial)
 {
@@ -319,6 +336,7 @@ static bool take_config(struct session *session, struct wire_config *config, str
         dial_failed(dial, text);
         return false;
     }
+    take_resolvers(session, config);
     if (!session->configured || !same_but_mtu(&session->current, config)) {
         if (!apply_config(session, config, dial)) {
             dial_failed(dial, "configuration not applied");
@@ -390,11 +408,13 @@ static void offer_ready(void *context, uint32_t events)
     if (!enclave_config_accept(session->config, &config, why, sizeof why)) {
         log_limited(&session->dial_log, LOG_LEVEL_WARNING,
                     "a new configuration of the parent is refused: %s", why);
-    } else if (!same_but_mtu(&session->current, &config)) {
-        apply_config(session, &config, NULL); /* every lane dials again */
-    } else if (session->current.mtu != config.mtu) {
-        apply_mtu(session, config.mtu);
+        return;
     }
+    take_resolvers(session, &config);
+    if (!same_but_mtu(&session->current, &config))
+        apply_config(session, &config, NULL); /* every lane dials again */
+    else if (session->current.mtu != config.mtu)
+        apply_mtu(session, config.mtu);
 }
 
 /* ---- session ---- */

@@ -59,6 +59,10 @@ struct session {
     bool configured; /* `current` is in force on the device */
     bool announced;  /* "ready" was logged since the tunnel was last down */
     struct wire_config current;
+    /* The parent's resolvers are there or have changed; may be NULL. */
+    void (*resolvers_changed)(void *context, const struct wire_config *config);
+    void *resolvers_context;
+    bool resolvers_known;
     struct policy_enclave policy; /* changed only while no lane runs */
     uint32_t mtu;                 /* read atomically by the lanes */
     struct log_limit dial_log;

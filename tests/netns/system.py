@@ -169,6 +169,7 @@ class Tunnel:
                                     ["--link", enclave.link, "--lanes", str(self.lanes),
                                      "--capture", self.capture,
                                      "--control", f"{self.directory}/enclave{enclave.slot}.sock",
+                                     "--resolvers-file", f"{self.directory}/resolvers{enclave.slot}",
                                      *enclave_arguments],
                                     self.directory, f"enclave{enclave.slot}")
         for rule in self.publish:

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "enclave/resolvers.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "packet/policy.h"
+#include "runtime/log.h"
+
+static bool is_ordinary(const struct ip_addr *address)
+{
+    return !prefix_table_contains(&policy_never, address) &&
+           !prefix_table_contains(&policy_closed, address);
+}
+
+void resolvers_filter(struct wire_config *offered)
+{
+    uint8_t kept = 0;
+
+    for (uint8_t i = 0; i < offered->dns_count; i++)
+        if (is_ordinary(&offered->dns[i]))
+            offered->dns[kept++] = offered->dns[i];
+    offered->dns_count = kept;
+}
+
+void resolvers_publish(struct janitor *janitor, const struct wire_config *config)
+{
+    char list[WIRE_MAX_DNS * (ADDR_TEXT_BYTES + 1) + 1] = "", answer[512], address[ADDR_TEXT_BYTES];
+    size_t used = 0;
+
+    for (unsigned i = 0; i < config->dns_count; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s\n",
+                                 addr_format(&config->dns[i], address));
+    if (!janitor_ask(janitor, RESOLVERS_JANITOR_KIND, list, answer, sizeof answer))
+        log_warning("the parent's resolvers are not written down: %s", answer);
+}
+
+/* Every line is read as an address and written anew: nothing else gets into the file. */
+static bool write_list(FILE *file, char *text)
+{
+    char *rest = NULL, address_text[ADDR_TEXT_BYTES];
+    struct ip_addr address;
+    unsigned count = 0;
+
+    fputs("# What the parent offers; written by causeway-enclave, read by causeway-dns.\n", file);
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
+        if (count++ == WIRE_MAX_DNS || !addr_parse(line, &address) || !is_ordinary(&address))
+            return false;
+        fprintf(file, "nameserver %s\n", addr_format(&address, address_text));
+    }
+    return true;
+}
+
+/* The directory may be missing: /run is empty after a start. One level is enough for that. */
+static void make_directory(const char *path)
+{
+    char directory[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+
+    if (slash == NULL || slash == path ||
+        snprintf(directory, sizeof directory, "%.*s", (int)(slash - path), path) >=
+            (int)sizeof directory)
+        return;
+    mkdir(directory, 0755);
+}
+
+bool resolvers_serve(const char *path, char *text, char *answer, size_t answer_size)
+{
+    char fresh[PATH_MAX];
+    FILE *file = NULL;
+    bool good = false;
+
+    make_directory(path);
+    if (snprintf(fresh, sizeof fresh, "%s.new", path) < (int)sizeof fresh) {
+        unlink(fresh);
+        file = fopen(fresh, "wxe"); /* never through a link that somebody left there */
+    }
+    if (file != NULL) {
+        good = write_list(file, text) && fchmod(fileno(file), 0644) == 0;
+        errno = good ? 0 : EINVAL;
+        good = fclose(file) == 0 && good && rename(fresh, path) == 0;
+        if (!good)
+            unlink(fresh);
+    }
+    if (!good)
+        snprintf(answer, answer_size, "cannot write %s: %s", path, strerror(errno));
+    return good;
+}
+
+void resolvers_remove(const char *path)
+{
+    unlink(path);
+}
