@@ -5,6 +5,8 @@
 #   --quick          one build, unit tests, fuzz corpora and one form of the tunnel
 #   --vm             nothing but the guests: Debian's kernel in QEMU, real vsock (a part of every
 #                    run that is not --quick)
+#   --vm-kernel      nothing but the guests, the enclave's with the kernel that kernel-config/ makes and
+#                    a real dockerd in it; the first time that kernel is built
 #   --vm-nitro       nothing but the enclave image on QEMU's nitro-enclave machine; the first time
 #                    that QEMU and a kernel are built
 #   --only PATTERN   only tests whose name contains PATTERN (pytest -k syntax for namespace tests)
@@ -20,7 +22,7 @@ while [[ $# -gt 0 ]]; do
     --only) only=${2:?--only needs a pattern} && shift ;;
     --no-install) install='' ;;
     --bench) bench=yes ;;
-    --vm | --vm-nitro) guests+=("${1#--}") ;;
+    --vm | --vm-kernel | --vm-nitro) guests+=("${1#--}") ;;
     --help) sed -n '3,/^set/{s/^# \{0,1\}//;/^set/d;p}' "$0" && exit 0 ;;
     *) echo "test.sh: unknown option '$1' (see --help)" >&2 && exit 2 ;;
     esac
@@ -78,6 +80,7 @@ guest() {
     section "--$1: guests in QEMU"
     case $1 in
     vm) netns "$1" build tests/vm/test_eif.py tests/vm/test_loopback.py tests/vm/test_pair.py ;;
+    vm-kernel) netns "$1" build tests/vm/test_kernel.py ;;
     vm-nitro) netns "$1" build tests/vm/test_nitro.py ;;
     esac
 }

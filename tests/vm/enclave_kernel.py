@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The enclave guest's own kernel: AWS's configuration for enclaves with kernel-config/ on top.
 
-AWS's file is looked for in $CAUSEWAY_AWS_CONFIG (a directory), then beside this tree. Without it the
-base is the kernel's own tinyconfig with kernel-config/base/guest-x86_64.config.
+AWS's file is taken from $CAUSEWAY_AWS_CONFIG (a directory; empty: none), or from where it lies beside
+this tree. Without it the base is the kernel's own tinyconfig with
+kernel-config/base/guest-x86_64.config.
 """
 import os
 import sys
@@ -12,17 +13,23 @@ from source import ROOT, build
 
 # No nftables: as in AWS's kernels, iptables-legacy is what there is.
 FRAGMENTS = ("default", "quota")
+NAMED = "CAUSEWAY_AWS_CONFIG"
 AWS_FILE = "microvm-kernel-config-{}"
 GUEST = ROOT / "kernel-config/base/guest-x86_64.config"
 
 
 def aws_config(architecture):
     """Path of AWS's configuration, or None."""
-    named = os.environ.get("CAUSEWAY_AWS_CONFIG")
-    places = [Path(named)] if named else [
-        above / "shared" / "data" / "aws-kernel-config" for above in ROOT.parents]
-    for place in places:
-        file = place / AWS_FILE.format(architecture)
+    name = AWS_FILE.format(architecture)
+    if NAMED in os.environ:
+        if not os.environ[NAMED]:
+            return None
+        file = Path(os.environ[NAMED], name)
+        if not file.is_file():
+            raise RuntimeError(f"{NAMED}: no file {file}")
+        return file
+    for above in ROOT.parents:
+        file = above / "shared" / "data" / "aws-kernel-config" / name
         if file.is_file():
             return file
     return None

@@ -102,8 +102,11 @@ def stage(directory):
     they share fixtures. The same tree is good for asking pytest which tests there are."""
     tests = Path(directory) / TESTS
     tests.mkdir(parents=True)
-    for source in (*(ROOT / "tests/netns").glob("*.py"), *(ROOT / "tests/vm/inside").glob("*.py")):
+    for source in (*(ROOT / "tests/netns").glob("*.py"), *(ROOT / "tests/vm/inside").glob("*.py"),
+                   ROOT / "tests/docker/dockerd.py"):
         shutil.copy(source, tests)
+    # What dockerd.py offers operators, and uses itself.
+    shutil.copytree(ROOT / "enclave/docker", Path(directory) / "enclave/docker")
 
 
 class Content(NamedTuple):

@@ -64,16 +64,16 @@ def switched(directory):
         process.wait(30)
 
 
-def run(directory, parent_kernel, enclave, forms):
-    """Starts both guests and waits for the end of the parent's tests."""
+def run(directory, parent_kernel, enclave, tests):
+    """Starts both guests and waits for the end of the parent's tests (arguments of pytest)."""
     images = [directory / name for name in ("parent.initramfs", "enclave.initramfs", "enclave.eif")]
     agent = image.Content(["/usr/bin/python3", "-m", "agent"], TRANSPORT, enclave.environment,
                           programs=PROGRAMS, additions=enclave.additions)
     try:
         with tempfile.TemporaryDirectory() as staged:
             image.stage(staged)
-            tests = image.pytest_content(TRANSPORT, selection(forms))
-            image.make(images[0], parent_kernel, BUILD, staged, tests)
+            image.make(images[0], parent_kernel, BUILD, staged,
+                       image.pytest_content(TRANSPORT, tests))
             image.make(images[1], enclave.kernel, BUILD, staged, agent)
         boot = enclave.kernel.image
         if enclave.pack:

@@ -39,4 +39,5 @@ def guests(tmp_path_factory):
         pytest.skip(str(problem))
     enclave = pair.Enclave(nitro_enclave(program), kernel, environment={"HEARTBEAT": "yes"},
                            command_line=f"{COMMAND_LINE} pci=off", pack=eif.write)
-    return pair.run(working_directory(tmp_path_factory, "nitro"), parent_kernel, enclave, FORMS)
+    return pair.run(working_directory(tmp_path_factory, "nitro"), parent_kernel, enclave,
+                    SELECTION)

@@ -20,4 +20,4 @@ def guests(tmp_path_factory):
     except Unavailable as problem:
         pytest.skip(str(problem))
     return pair.run(working_directory(tmp_path_factory, "pair"), kernel,
-                    pair.Enclave(Q35, kernel), FORMS)
+                    pair.Enclave(Q35, kernel), SELECTION)

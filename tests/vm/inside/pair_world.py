@@ -12,6 +12,7 @@ towards everything else, DNAT for a published port.
 """
 import hashlib
 import os
+import functools
 import socket
 import subprocess
 import tempfile
@@ -70,6 +71,12 @@ class EnclaveGuest:
             raise AssertionError(f"in the enclave: {command}: {done.stdout}{done.stderr}")
         return done.stdout
 
+
+
+@functools.cache
+def enclave_guest():
+    """The other machine; it dials once, whoever asks first."""
+    return EnclaveGuest()
 
 
 class Pair(system.Tunnel):

@@ -15,8 +15,8 @@ from agent import HEARTBEAT
 from dns_server import address_of, dns_server
 from netns import wait_for
 from pair_world import (BRIDGE, CONTAINER, CONTAINER_OUTSIDE, CONTAINER_PORT, DNS_PROGRAM,
-                        ENCLAVE_CID, LINK_PORT, PARENT_CID, Container, EnclaveGuest, Pair,
-                        dns_daemon, file_digest, here, on, transfer)
+                        ENCLAVE_CID, LINK_PORT, PARENT_CID, Container, Pair, dns_daemon,
+                        enclave_guest, file_digest, here, on, transfer)
 from topology import INTERNET, PARENT
 from traffic import (Background, Path, SlowSender, datagram_echo, nginx, progress, receive_all)
 
@@ -29,7 +29,7 @@ KILL_PATIENCE = 120  # seconds: emulation, and TCP that backs off while nobody a
 
 @pytest.fixture(scope="session")
 def guest():
-    return EnclaveGuest()
+    return enclave_guest()
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +276,10 @@ def test_kill_in_midtransfer(tunnel, guest, container, victim):
     go on in the same connections, and every byte arrives."""
     from_container = Path(tunnel, "out", 4)
     from_container.client = container.namespace
-    pairs = [from_container.pair(), Path(tunnel, "in", 6).pair()]
+    kill_in_midtransfer(tunnel, guest, victim, [from_container.pair(), Path(tunnel, "in", 6).pair()])
+
+
+def kill_in_midtransfer(tunnel, guest, victim, pairs):
     senders, receivers = [], []
     for pair in pairs:
         for stream in pair:
