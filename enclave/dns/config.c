@@ -144,7 +144,7 @@ static void print_host(const void *context, struct option_writer *writer)
 static bool set_cache(void *context, const char *value, char *error, size_t error_size)
 {
     struct dns_config *config = context;
-    char digits[24] = "";
+    char digits[24];
     size_t length = strlen(value);
     unsigned shift = 0;
     unsigned long number;
@@ -155,9 +155,8 @@ static bool set_cache(void *context, const char *value, char *error, size_t erro
     }
     if (length > 0 && strchr("kMG", value[length - 1]) != NULL)
         shift = value[--length] == 'k' ? 10 : value[length] == 'M' ? 20 : 30;
-    if (length < sizeof digits)
-        memcpy(digits, value, length);
-    if (!option_number(digits, 1, CACHE_BYTES_MAX >> shift, &number) ||
+    snprintf(digits, sizeof digits, "%.*s", (int)length, value);
+    if (length >= sizeof digits || !option_number(digits, 1, CACHE_BYTES_MAX >> shift, &number) ||
         number << shift < CACHE_BYTES_MIN) {
         snprintf(error, error_size, "is not a size from 64k to 16G, like 32M, and not off");
         return false;
@@ -184,7 +183,7 @@ static bool set_stale(void *context, const char *value, char *error, size_t erro
     unsigned long number = 0;
 
     if (strcmp(value, "off") != 0 && !option_number(value, 1, DNS_MAX_TTL_S, &number)) {
-        snprintf(error, error_size, "is not a number from 1 to %u, and not off", DNS_MAX_TTL_S);
+        snprintf(error, error_size, "is not a number from 1 to %d, and not off", DNS_MAX_TTL_S);
         return false;
     }
     config->stale_seconds = (unsigned)number;

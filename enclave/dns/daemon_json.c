@@ -72,18 +72,17 @@ static const char *skip_value(const char *at, unsigned depth)
     return length > 0 ? at + length : NULL;
 }
 
-/* The value of "dns" among the members of an object, or NULL. */
+/* The value of "dns" among the members of an object that was walked once already, or NULL. */
 static const char *find_dns(const char *object)
 {
     const char *at = skip_space(object + 1);
-    const char *value;
 
-    while (*at == '"') {
-        const char *key = at;
+    while (at != NULL && *at == '"') {
+        const char *key = at, *value = NULL;
         at = skip_space(skip_member(at, &value, 1));
         if (strncmp(key, "\"dns\"", 5) == 0)
             return value;
-        if (*at == ',')
+        if (at != NULL && *at == ',')
             at = skip_space(at + 1);
     }
     return NULL;

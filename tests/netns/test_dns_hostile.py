@@ -117,7 +117,7 @@ def test_junk_datagrams(dns, daemon):
     (b"\0\0", "short"),
     (b"\0\x05hello", "short"),
     (struct.pack("!H", 40) + wire.response(GOOD)[:40].ljust(40, b"\0"), "response"),
-])
+], ids=["http", "too long", "empty", "no header", "response"])
 def test_junk_streams_are_closed(dns, daemon, junk, reason):
     with dns.connect() as stream:
         stream.sendall(junk)
