@@ -221,14 +221,15 @@ const struct option_spec dns_options[] = {
     {"config", "FILE", "read options from this file first; see docs/configuration.md",
      OPTION_IS_FILE(CONFIG, file)},
     {"listen", "ADDRESS",
-     "where to answer: ADDRESS[:PORT] over UDP and TCP, vsock:CID:PORT\n(CID or \"any\") or "
-     "unix:PATH; may be repeated\n(default: 127.0.0.1 and [::1], port 53)",
+     "where to answer: ADDRESS[:PORT] over UDP and TCP, vsock:CID:PORT\n"
+     "(CID or \"any\") or unix:PATH; may be repeated\n"
+     "(default: 127.0.0.1 and [::1], port 53)",
      OPTION_IS_CALL(set_listen, print_listen)},
     {"upstream", "UPSTREAM",
      "whom to ask, in order of preference: tcp://ADDRESS[:PORT],\n"
-     "tls://ADDRESS[:PORT]#NAME, vsock:CID:PORT, unix:PATH; may be repeated.\nOr resolv-conf "
-     "for the servers of /etc/resolv.conf, resolv-conf:PATH for those\nof another file like it "
-     "(default: what the parent offers)",
+     "tls://ADDRESS[:PORT]#NAME, vsock:CID:PORT, unix:PATH; may be\n"
+     "repeated; or resolv-conf[:PATH] for the servers of a file like\n"
+     "/etc/resolv.conf (default: what the parent offers)",
      OPTION_IS_CALL(set_upstream, print_upstream)},
     {"tls-ca", "PATH",
      "certificates that tls:// upstreams are checked against\n"

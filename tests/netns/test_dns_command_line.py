@@ -41,7 +41,7 @@ BAD = [
     (("--tcp-clients", "8193"), ("--tcp-clients",)),
     (("--log-level", "loud"), ("--log-level", "loud")),
     (("--resolv-conf", "/nonexistent/r", "--listen", "127.0.0.1:5353"), ("--resolv-conf", "53")),
-    (("--resolv-conf", "/nonexistent/r", "--upstream", "resolv-conf"), ("--resolv-conf", "itself")),
+    (("--resolv-conf", "/nonexistent/r", "--upstream", "resolv-conf:/nonexistent/r"), ("itself",)),
     (("--docker-daemon-json", "/nonexistent/d"), ("--docker-daemon-json", "loopback")),
     (("--docker-daemon-json", "/nonexistent/d", "--listen", "0.0.0.0"), ("--docker-daemon-json",)),
     (("stray",), ("stray",)),
