@@ -48,6 +48,9 @@ def nitro_qemu():
     """The program; Unavailable, with a reason, if it can neither be found nor built."""
     if shutil.which(QEMU) and has_machine(QEMU):
         return QEMU
+    built = sorted(cache_directory().glob(f"qemu_*_{_digest()}/{QEMU}"))
+    if built:
+        return str(built[-1])
     require(TOOLS)
     missing = [name for name in LIBRARIES if subprocess.run(
         ["pkg-config", "--exists", name], check=False).returncode != 0]
@@ -60,13 +63,11 @@ def nitro_qemu():
         with lock(cached):
             if not cached.exists():
                 _build(apt, Path(work), cached)
-    program = cached / QEMU
-    if not has_machine(program):
-        raise Unavailable(f"{program} was built without {MACHINE}")
-    return str(program)
+    return str(cached / QEMU)
 
 
 def _digest():
+    require(("cc",))
     compiler = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True)
     return hashlib.sha256(" ".join((compiler.stdout, *OPTIONS)).encode()).hexdigest()[:16]
 
@@ -100,7 +101,7 @@ class _Apt:
     def version(self):
         found = re.findall(r"^Version: (\S+)$", self.run("apt-cache", "showsrc", "qemu"), re.M)
         if not found:
-            raise Unavailable("the backports have no QEMU")
+            raise Unavailable(f"apt finds no source of QEMU in {self._suite}")
         return found[-1]
 
     def source(self):
@@ -136,6 +137,8 @@ def _build(apt, work, cached):
                               check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{command[0]} failed:\n{(done.stdout + done.stderr)[-4000:]}")
+    if not has_machine(build / QEMU):
+        raise RuntimeError(f"QEMU was built without {MACHINE}")
     shutil.copy(build / QEMU, made / QEMU)
     install(made, cached)
 
