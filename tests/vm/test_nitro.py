@@ -3,9 +3,9 @@
 machine without ACPI and PCI, one file that holds kernel, command line and ramdisk, and a heartbeat
 that the parent answers. The kernel is AWS's configuration with kernel-config/ (enclave_kernel.py).
 
-The ramdisk's init is the tests' own (inside/init and inside/agent.py). AWS's, a program that comes
-only inside nitro-cli, would do two things more that no test here looks at: load the driver of the
-security module, and change into a second ramdisk. What it says to the parent, ours says too.
+The ramdisk's init is the tests' own (inside/init and inside/agent.py). AWS's is not in Debian, and
+would do two things more that no test here looks at: load the driver of the security module, and
+change its root. What it says to the parent, ours says too.
 """
 import eif
 import pair
@@ -19,7 +19,7 @@ from machine import COMMAND_LINE, Board
 from qemu import FIRMWARE, MACHINE, nitro_qemu
 
 FORMS = "nfqueue-4,packet-1"
-SELECTION = pair.selection(FORMS)
+SELECTION = pair.selection(FORMS, is_image=True)
 
 
 def nitro_enclave(program):

@@ -10,9 +10,9 @@ their clients and servers fit; only that `enclave` is another machine, reached t
 The container's network is made as Docker makes one: a bridge with a private network, MASQUERADE
 towards everything else, DNAT for a published port.
 """
+import functools
 import hashlib
 import os
-import functools
 import socket
 import subprocess
 import tempfile
@@ -70,7 +70,6 @@ class EnclaveGuest:
         if check and done.returncode != 0:
             raise AssertionError(f"in the enclave: {command}: {done.stdout}{done.stderr}")
         return done.stdout
-
 
 
 @functools.cache

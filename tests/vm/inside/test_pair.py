@@ -69,9 +69,7 @@ def test_enclave_has_no_network(guest):
 
 
 def test_heartbeat(guest):
-    """A Nitro enclave's first sign of life, answered."""
-    if not guest.remote.call(os.getenv, "HEARTBEAT"):
-        pytest.skip("this enclave was not started as an enclave image")
+    """A Nitro enclave's first sign of life, answered. (Only enclave images have it.)"""
     assert guest.heartbeat.beats == [(ENCLAVE_CID, HEARTBEAT)]
 
 
