@@ -2,6 +2,7 @@
 #include "enclave/commands.h"
 
 #include "runtime/report.h"
+#include "runtime/tap_command.h"
 
 static bool status(void *context, const struct control_request *request, struct json *reply,
                    char *error, size_t error_size)
@@ -21,7 +22,14 @@ static bool status(void *context, const struct control_request *request, struct 
     return true;
 }
 
+static bool capture(void *context, const struct control_request *request, struct json *reply,
+                    char *error, size_t error_size)
+{
+    return tap_command(((struct commands *)context)->taps, request, reply, error, error_size);
+}
+
 const struct control_command enclave_commands[] = {
     {.name = "status", .run = status},
+    TAP_COMMAND(capture),
     {.name = NULL},
 };

@@ -9,6 +9,7 @@
 struct commands {
     const struct control *control;
     struct session *session;
+    struct tap_table *taps;
 };
 
 /* The table for control_open(), whose context is a struct commands. */

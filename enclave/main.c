@@ -42,6 +42,7 @@ struct daemon {
     struct live live;
     struct control control;
     struct commands commands;
+    struct tap_table taps;
 };
 
 /* In the janitor, with the privileges of the start. */
@@ -89,6 +90,7 @@ static void run(struct daemon *daemon)
     while (!daemon->signals.stop) {
         int timeout_ms =
             event_sooner(session_poll(&daemon->session), control_poll(&daemon->control));
+        timeout_ms = event_sooner(timeout_ms, tap_poll(&daemon->taps));
         int error = event_wait(&daemon->loop, timeout_ms);
         if (error < 0) {
             log_error("the control loop failed: %s", strerror(-error));
@@ -130,6 +132,7 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
         .loop = &daemon->loop,
         .device = &daemon->device,
         .capture = &daemon->capture,
+        .taps = &daemon->taps,
         .notify = &daemon->notify,
         .resolvers_changed = config->resolvers_file != NULL ? resolvers_changed : NULL,
         .resolvers_context = &daemon->janitor,
@@ -138,7 +141,8 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
                      error, error_size) < 0 ||
         session_open(&daemon->session, error, error_size) < 0)
         return -1;
-    daemon->commands = (struct commands){.control = &daemon->control, .session = &daemon->session};
+    daemon->commands = (struct commands){
+        .control = &daemon->control, .session = &daemon->session, .taps = &daemon->taps};
     if (control_open(&daemon->control, &daemon->loop, &config->control, ENCLAVE_CONTROL_PATH,
                      enclave_commands, &daemon->commands, error, error_size) < 0)
         return -1;

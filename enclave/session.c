@@ -443,6 +443,8 @@ int session_open(struct session *session, char *error, size_t error_size)
     for (unsigned i = 0; result == 0 && i < session->config->lanes; i++) {
         struct dial *dial = &session->dials[i];
         dial->lane = lane_new();
+        if (dial->lane != NULL)
+            tap_add_lane(session->taps, dial->lane, "", i);
         dial->inject_fd = packet_socket_inject(session->device->peer_index);
         if (dial->lane == NULL)
             result = -ENOMEM;

@@ -50,6 +50,7 @@ struct session {
     struct event_loop *loop;
     struct device *device;
     struct capture *capture;
+    struct tap_table *taps;
     const struct notify *notify; /* learns when the tunnel is up and down; may be NULL */
     bool inject_udp_gso;
 

@@ -3,6 +3,7 @@
 
 #include "parent/publish.h"
 #include "runtime/report.h"
+#include "runtime/tap_command.h"
 
 static void report_policy(const struct parent_config *config, struct json *reply)
 {
@@ -66,8 +67,15 @@ CHANGE(disallow, LIVE_REMOVE, "allow")
 
 #define PORTS "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]"
 
+static bool capture(void *context, const struct control_request *request, struct json *reply,
+                    char *error, size_t error_size)
+{
+    return tap_command(((struct commands *)context)->taps, request, reply, error, error_size);
+}
+
 const struct control_command parent_commands[] = {
     {.name = "status", .run = status},
+    TAP_COMMAND(capture),
     {.name = "publish", .arguments = PORTS, .minimum = 1, .maximum = 1, .run = publish},
     {.name = "unpublish", .arguments = PORTS, .minimum = 1, .maximum = 1, .run = unpublish},
     {.name = "allow", .arguments = "NETWORK", .minimum = 1, .maximum = 1, .run = allow},

@@ -9,6 +9,7 @@
 struct commands {
     const struct control *control;
     struct live *live;
+    struct tap_table *taps;
     enum rules_backend firewall; /* the tool that holds the rules */
 };
 

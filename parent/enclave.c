@@ -268,10 +268,22 @@ static int choose_group(struct enclave *enclave)
     return 0;
 }
 
+static int make_lane(struct enclave *enclave, const struct enclave_context *context,
+                     unsigned number)
+{
+    struct parent_lane *lane = &enclave->lanes[number];
+
+    if (lane->lane != NULL)
+        return 0;
+    lane->lane = lane_new();
+    if (lane->lane == NULL)
+        return -errno;
+    tap_add_lane(context->taps, lane->lane, enclave->name, number);
+    return 0;
+}
+
 static int open_sockets(struct enclave *enclave, struct parent_lane *lane)
 {
-    if (lane->lane == NULL && (lane->lane = lane_new()) == NULL)
-        return -errno;
     lane->inject_fd = packet_socket_inject(enclave->peer_device_index);
     if (lane->inject_fd < 0)
         return lane->inject_fd;
@@ -298,7 +310,9 @@ int enclave_lane_start(struct enclave *enclave, const struct enclave_context *co
     lane->stream_fd = stream_fd;
     lane->inject_fd = lane->capture_fd = -1;
     lane->attempt = attempt;
-    int error = choose_group(enclave);
+    int error = make_lane(enclave, context, number);
+    if (error == 0)
+        error = choose_group(enclave);
     if (error == 0)
         error = open_sockets(enclave, lane);
     if (error == 0) {
@@ -341,8 +355,10 @@ void enclave_discard(struct enclave *enclave, const struct enclave_context *cont
 
     if (error < 0)
         log_warning("%s: cannot remove %s: %s", enclave->label, enclave->device, strerror(-error));
-    for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
+    for (unsigned i = 0; i < WIRE_MAX_LANES; i++) {
+        tap_remove_lane(context->taps, enclave->lanes[i].lane);
         lane_free(enclave->lanes[i].lane);
+    }
     *enclave = (struct enclave){0};
 }
 

@@ -58,6 +58,7 @@ struct enclave {
 struct enclave_context {
     const struct parent_config *config;
     struct netdev *netdev;
+    struct tap_table *taps;
     uint32_t mtu; /* of the uplink */
     int lane_exit_fd;
 };

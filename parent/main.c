@@ -48,6 +48,7 @@ struct parent {
     struct live live;
     struct control control;
     struct commands commands;
+    struct tap_table taps;
 };
 
 /* One journal for each network namespace: that is what the sysctls belong to. */
@@ -203,6 +204,7 @@ static int start(struct parent *parent, char *error, size_t error_size)
     parent->server.context.mtu = uplink_mtu(&parent->netdev, config->uplink);
     parent->commands.control = &parent->control;
     parent->commands.live = &parent->live;
+    parent->commands.taps = parent->server.context.taps = &parent->taps;
     if (server_open(&parent->server, error, error_size) < 0 ||
         control_open(&parent->control, &parent->loop, &config->control, PARENT_CONTROL_PATH,
                      parent_commands, &parent->commands, error, error_size) < 0)
@@ -218,6 +220,7 @@ static void run(struct parent *parent)
     notify_ready(&parent->notify, "%u enclaves may connect", parent->config.enclave_count);
     while (!parent->signals.stop) {
         int timeout_ms = event_sooner(server_poll(&parent->server), control_poll(&parent->control));
+        timeout_ms = event_sooner(timeout_ms, tap_poll(&parent->taps));
         int error = event_wait(&parent->loop, timeout_ms);
         if (error < 0) {
             log_error("the control loop failed: %s", strerror(-error));

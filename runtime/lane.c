@@ -275,12 +275,22 @@ static void wake(const struct lane *lane)
         log_error("%s: cannot wake the lane: %s", lane->options.name, strerror(errno));
 }
 
+static void take_taps(struct lane *lane)
+{
+    lane->tap_count = 0;
+    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++) {
+        lane->taps[i] = lane->wanted_taps[i];
+        lane->tap_count += lane->taps[i] != NULL;
+    }
+}
+
 /* What finds no room behind a flood of answers to pings stays for the next tick. */
 static void read_mailbox(struct lane *lane)
 {
     pthread_mutex_lock(&lane->mailbox_lock);
     if (lane->stop_requested)
         lane_fail(lane, LANE_STOPPED, 0);
+    take_taps(lane);
     if (lane->mailbox_bytes > 0 && send_control(lane, lane->mailbox, lane->mailbox_bytes))
         lane->mailbox_bytes = 0;
     pthread_mutex_unlock(&lane->mailbox_lock);
@@ -300,6 +310,46 @@ bool lane_post(struct lane *lane, const uint8_t *frame, size_t length)
     if (posted)
         wake(lane);
     return posted;
+}
+
+/* ---- taps ---- */
+
+void lane_set_tap(struct lane *lane, unsigned slot, struct tap_port *port)
+{
+    pthread_mutex_lock(&lane->mailbox_lock);
+    bool changed = lane->wanted_taps[slot] != port;
+    lane->wanted_taps[slot] = port;
+    pthread_mutex_unlock(&lane->mailbox_lock);
+    if (changed && lane->started)
+        wake(lane);
+}
+
+bool lane_tap_gone(struct lane *lane, unsigned slot)
+{
+    pthread_mutex_lock(&lane->mailbox_lock);
+    bool gone = lane->taps[slot] == NULL;
+    pthread_mutex_unlock(&lane->mailbox_lock);
+    return gone;
+}
+
+static void drop_taps(struct lane *lane)
+{
+    pthread_mutex_lock(&lane->mailbox_lock);
+    memset(lane->taps, 0, sizeof lane->taps);
+    lane->tap_count = 0;
+    pthread_mutex_unlock(&lane->mailbox_lock);
+}
+
+void lane_show(struct lane *lane, const uint8_t *packet, size_t length,
+               enum tap_direction direction, uint16_t reason)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
+        if (lane->taps[i] != NULL)
+            tap_packet(lane->taps[i], packet, (uint32_t)length, direction, reason, time_ns);
 }
 
 /* ---- clock ---- */
@@ -427,7 +477,9 @@ static void run(struct lane *lane)
     lane->pinged_ms = 0; /* the first tick pings */
     lane->heard_since_tick = lane->sent_since_tick = false;
     stats_add(lane->stats.streams, 1);
+    read_mailbox(lane);
     loop(lane);
+    drop_taps(lane);
     /* The peer learns of it now, not when the control thread closes the stream. */
     shutdown(lane->options.stream_fd, SHUT_RDWR);
     ring_close(&lane->ring);

@@ -39,6 +39,7 @@
 #include "runtime/link.h"
 #include "runtime/netdev.h"
 #include "runtime/stats.h"
+#include "runtime/tap.h"
 
 #define LANE_SOURCES_MAX (WIRE_MAX_LANES + 1)   /* every queue, and the fragments */
 #define LANE_WRITE_MAX   (128 * 1024)           /* bytes per write on the link */
@@ -101,6 +102,11 @@ bool lane_finished(const struct lane *lane);
 
 /* Changes options.dead_ms, also while it runs. */
 void lane_set_dead_ms(struct lane *lane, uint32_t dead_ms);
+
+/* Gives the lane a tap, or with NULL takes it back; it lets go of that some time later, which
+ * lane_tap_gone() tells. Whether it runs or not. */
+void lane_set_tap(struct lane *lane, unsigned slot, struct tap_port *port);
+bool lane_tap_gone(struct lane *lane, unsigned slot);
 
 /* Asks the thread to end. */
 void lane_stop(struct lane *lane);

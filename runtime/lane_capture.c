@@ -113,10 +113,11 @@ static bool queue_packet(struct lane *lane, uint8_t *packet, const struct packet
     uint8_t *frame = packet - FRAME_HEADER_BYTES;
 
     if (is_multicast(&view->dst)) {
-        lane_drop(lane, DROP_CAPTURE_MULTICAST);
+        lane_drop_packet(lane, packet, view->total_length, TAP_TO_LINK, DROP_CAPTURE_MULTICAST);
         return false;
     }
     count_packet(lane, view, offload);
+    lane_tap(lane, packet, view->total_length, TAP_TO_LINK, TAP_PASSED);
     put_packet_header(frame, view->total_length, offload);
     return send_append(lane, frame, FRAME_HEADER_BYTES + view->total_length, slot);
 }
@@ -135,10 +136,12 @@ static void queue_fragments(struct lane *lane, uint8_t *packet, const struct pac
     if (offload.flags & OFFLOAD_CHECKSUM_PARTIAL)
         offload_complete_checksum(packet, view);
     if (!fragment_init(&fragmenter, packet, view, mtu, lane->fragment_identification++)) {
-        lane_drop(lane, DROP_PACKET + PACKET_TOTAL_LENGTH);
+        lane_drop_packet(lane, packet, view->total_length, TAP_TO_LINK,
+                         DROP_PACKET + PACKET_TOTAL_LENGTH);
         return;
     }
     count_packet(lane, view, (struct offload){0});
+    lane_tap(lane, packet, view->total_length, TAP_TO_LINK, TAP_PASSED);
     stats_add(lane->stats.captured_refragmented, 1);
     while ((length = fragment_next(&fragmenter, frame + FRAME_HEADER_BYTES, 65536)) > 0) {
         put_packet_header(frame, (uint32_t)length, (struct offload){0});
@@ -167,7 +170,7 @@ static bool capture_nfqueue(struct lane *lane, unsigned index, uint8_t *bytes, s
     }
     enum packet_error error = packet_parse(message.payload, message.length, &view);
     if (error != PACKET_OK) {
-        lane_drop(lane, DROP_PACKET + error);
+        lane_drop_packet(lane, message.payload, message.length, TAP_TO_LINK, DROP_PACKET + error);
         return false;
     }
     if (message.checksum_partial)
@@ -197,12 +200,14 @@ static bool capture_packet(struct lane *lane, uint8_t *bytes, size_t length, uin
     uint8_t *packet = bytes + LINK_HEADER_BYTES;
     enum packet_error error = packet_parse(packet, length - LINK_HEADER_BYTES, &view);
     if (error != PACKET_OK) {
-        lane_drop(lane, DROP_PACKET + error);
+        lane_drop_packet(lane, packet, length - LINK_HEADER_BYTES, TAP_TO_LINK,
+                         DROP_PACKET + error);
         return false;
     }
     enum offload_error offload_error = offload_from_vnet(bytes, &view, &offload);
     if (offload_error != OFFLOAD_OK) {
-        lane_drop(lane, DROP_OFFLOAD + offload_error);
+        lane_drop_packet(lane, packet, view.total_length, TAP_TO_LINK,
+                         DROP_OFFLOAD + offload_error);
         return false;
     }
     return queue_packet(lane, packet, &view, offload, slot);

@@ -120,6 +120,9 @@ struct lane {
     uint64_t now_ms, heard_ms, sent_ms, pinged_ms;
     bool heard_since_tick, sent_since_tick;
 
+    unsigned tap_count;
+    struct tap_port *taps[TAP_CAPTURES_MAX]; /* written by the lane, under the mailbox's lock */
+
     struct log_limit limits[4];
     struct lane_stats stats;
 
@@ -133,6 +136,7 @@ struct lane {
     uint64_t wake_value;
     pthread_mutex_t mailbox_lock;
     bool stop_requested;
+    struct tap_port *wanted_taps[TAP_CAPTURES_MAX];
     size_t mailbox_bytes;
     uint8_t mailbox[LANE_MAILBOX_BYTES];
 };
@@ -146,6 +150,23 @@ void lane_fail(struct lane *lane, enum lane_end end, int error);
 static inline void lane_drop(struct lane *lane, unsigned reason)
 {
     stats_add(lane->stats.drops[reason], 1);
+}
+
+/* lane.c: shows a packet to the taps. */
+void lane_show(struct lane *lane, const uint8_t *packet, size_t length,
+               enum tap_direction direction, uint16_t reason);
+static inline void lane_tap(struct lane *lane, const uint8_t *packet, size_t length,
+                            enum tap_direction direction, uint16_t reason)
+{
+    if (__builtin_expect(lane->tap_count > 0, 0))
+        lane_show(lane, packet, length, direction, reason);
+}
+/* Counts a packet that is dropped, and shows it. */
+static inline void lane_drop_packet(struct lane *lane, const uint8_t *packet, size_t length,
+                                    enum tap_direction direction, unsigned reason)
+{
+    lane_drop(lane, reason);
+    lane_tap(lane, packet, length, direction, (uint16_t)reason);
 }
 
 /* lane_capture.c */

@@ -109,28 +109,30 @@ static void log_policy(struct lane *lane, const struct packet_view *view,
 
 static void receive_packet(struct lane *lane, uint8_t *frame, const struct frame_header *header)
 {
+    const uint8_t *packet = frame + FRAME_HEADER_BYTES;
     struct packet_view view;
-    enum packet_error error = packet_parse(frame + FRAME_HEADER_BYTES, header->length, &view);
+    enum packet_error error = packet_parse(packet, header->length, &view);
 
     if (error == PACKET_OK && view.total_length != header->length)
         error = PACKET_TOTAL_LENGTH; /* the sender trims: bytes behind the packet are no accident */
     if (error != PACKET_OK) {
-        lane_drop(lane, DROP_PACKET + error);
+        lane_drop_packet(lane, packet, header->length, TAP_FROM_LINK, DROP_PACKET + error);
         log_bad_packet(lane, packet_error_name(error));
         return;
     }
     enum policy_verdict verdict = lane->options.check(lane->options.policy, &view);
     if (verdict != POLICY_PASS) {
-        lane_drop(lane, DROP_POLICY + verdict);
+        lane_drop_packet(lane, packet, header->length, TAP_FROM_LINK, DROP_POLICY + verdict);
         log_policy(lane, &view, verdict);
         return;
     }
     enum offload_error offload_error = inject_packet(lane, frame, &view, header->offload);
     if (offload_error != OFFLOAD_OK) {
-        lane_drop(lane, DROP_OFFLOAD + offload_error);
+        lane_drop_packet(lane, packet, header->length, TAP_FROM_LINK, DROP_OFFLOAD + offload_error);
         log_bad_packet(lane, offload_error_name(offload_error));
         return;
     }
+    lane_tap(lane, packet, header->length, TAP_FROM_LINK, TAP_PASSED);
     stats_add(lane->stats.injected_packets, 1);
     stats_add(lane->stats.injected_bytes, view.total_length);
     if (header->offload.gso_size != 0)

@@ -91,6 +91,7 @@ unsigned ctl_sample(const struct ctl_targets *targets, unsigned interval_ms,
 int ctl_status(int argc, char **argv);
 int ctl_top(int argc, char **argv);
 int ctl_metrics(int argc, char **argv);
+int ctl_capture(int argc, char **argv);
 int ctl_change(int argc, char **argv); /* publish, unpublish, allow, disallow */
 int ctl_check(int argc, char **argv);
 

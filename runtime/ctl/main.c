@@ -14,6 +14,7 @@ static const struct {
     {"status", "what the daemons are doing", ctl_status},
     {"top", "a live view of rates, bytes per write, queues and drops", ctl_top},
     {"metrics", "counters as Prometheus text, or served over HTTP", ctl_metrics},
+    {"capture", "packets at a daemon's edge as pcapng, for Wireshark", ctl_capture},
     {"publish", "PORTS: forward ports of the parent to an enclave", ctl_change},
     {"unpublish", "PORTS: take a forwarding back", ctl_change},
     {"allow", "NETWORK: open a network to enclaves", ctl_change},

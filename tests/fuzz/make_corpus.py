@@ -261,6 +261,23 @@ def dns_name():
     yield "pointers", bytes(12) + b"\0" + b"".join(pointer(12 + max(0, 2 * i - 1)) for i in range(25))
 
 
+def bpf():
+    def program(*steps, packet=PACKETS["tcp4"]):
+        return bytes([len(steps)]) + b"".join(struct.pack(HOST + "HBBI", *step) for step in steps) + packet
+    take, leave = (6, 0, 0, 0xffff), (6, 0, 0, 0)
+    yield "all", program(take)
+    yield "tcp", program((0x30, 0, 0, 9), (0x15, 0, 1, 6), take, leave)
+    yield "port", program((0xb1, 0, 0, 0), (0x48, 0, 0, 2), (0x15, 0, 1, 443), take, leave)
+    yield "arithmetic", program((0x80, 0, 0, 0), (7, 0, 0, 0), (0x2c, 0, 0, 0), (0x84, 0, 0, 0), (0x7c, 0, 0, 0),
+                                (2, 0, 0, 15), (0x61, 0, 0, 15), (0x9c, 0, 0, 0), (0x16, 0, 0, 0))
+    yield "divide", program((1, 0, 0, 0), (0x3c, 0, 0, 0), take)
+    yield "beyond", program((0x20, 0, 0, 0xfffffffe), take)
+    yield "wraps", program((1, 0, 0, 0xffffffff), (0x40, 0, 0, 2), take)
+    yield "jump-out", program((5, 0, 0, 1), take)
+    yield "no-return", program((0, 0, 0, 1))
+    yield "memory", program((2, 0, 0, 16), take)
+
+
 def control_request():
     yield "status", b"status"
     yield "publish", b"publish web=443:443/tcp"
@@ -287,7 +304,7 @@ def options_file():
 
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus")
-    for target in (control_request, dns_answer, dns_cache, dns_name, dns_query, frames, handshake, options_file, segment, vnet):
+    for target in (bpf, control_request, dns_answer, dns_cache, dns_name, dns_query, frames, handshake, options_file, segment, vnet):
         folder = root / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in target():

@@ -18,6 +18,7 @@ static struct event_loop loop;
 static struct enclave_config config;
 static struct device device;
 static struct capture capture;
+static struct tap_table taps;
 static struct session session;
 static int door = -1;
 static unsigned fds;
@@ -34,6 +35,7 @@ static int open_session(void **state)
              support_path("door"));
     words_split(&words, line);
     memset(&session, 0, sizeof session);
+    memset(&taps, 0, sizeof taps);
     memset(&device, 0, sizeof device);
     if (enclave_config_read(&config, words.argc, words.argv, error, sizeof error) != OPTIONS_OK ||
         event_loop_init(&loop) < 0 || device_create(&device) < 0 ||
@@ -43,6 +45,7 @@ static int open_session(void **state)
     session.loop = &loop;
     session.device = &device;
     session.capture = &capture;
+    session.taps = &taps;
     door = link_listen(&config.link);
     return door < 0 ? -1 : session_open(&session, error, sizeof error);
 }

@@ -18,6 +18,7 @@ static struct event_loop loop;
 static struct netdev netdev;
 static struct parent_config config;
 static struct server server;
+static struct tap_table taps;
 static struct link_addr door_a, door_b;
 static unsigned fds;
 
@@ -34,11 +35,13 @@ static int open_server(void **state)
              support_path("b"));
     words_split(&words, line);
     memset(&server, 0, sizeof server);
+    memset(&taps, 0, sizeof taps);
     if (parent_config_read(&config, words.argc, words.argv, error, sizeof error) != OPTIONS_OK ||
         event_loop_init(&loop) < 0 || netdev_open(&netdev) < 0)
         return -1;
     server.loop = &loop;
-    server.context = (struct enclave_context){.config = &config, .netdev = &netdev, .mtu = 1450};
+    server.context =
+        (struct enclave_context){.config = &config, .netdev = &netdev, .taps = &taps, .mtu = 1450};
     door_a = config.enclaves[0].link;
     door_b = config.enclaves[1].link;
     return server_open(&server, error, sizeof error);
