@@ -19,7 +19,7 @@
 #define BACKLOG       128
 #define ACCEPT_ROUNDS 16 /* connections taken per wakeup */
 #define TICK_MS       1000
-#define BLOCKS        1024 /* 4 MB of answers that are not read, in all */
+#define BLOCKS        512 /* 2 MB of answers that are not read, in all */
 
 struct listener {
     struct event_source source;

@@ -11,6 +11,7 @@ struct block {
 
 struct stream_blocks {
     uint32_t free, free_count;
+    uint32_t untouched; /* from here on none was used yet: no memory behind them */
     struct block blocks[];
 };
 
@@ -21,8 +22,6 @@ struct stream_blocks *stream_blocks_create(unsigned count)
     if (blocks == NULL)
         return NULL;
     blocks->free = STREAM_NO_BLOCK;
-    for (uint32_t i = count; i-- > 0; blocks->free = i)
-        blocks->blocks[i].next = blocks->free;
     blocks->free_count = count;
     return blocks;
 }
@@ -50,7 +49,10 @@ static void add_block(struct stream_blocks *blocks, struct stream_output *output
 {
     uint32_t index = blocks->free;
 
-    blocks->free = blocks->blocks[index].next;
+    if (index == STREAM_NO_BLOCK)
+        index = blocks->untouched++;
+    else
+        blocks->free = blocks->blocks[index].next;
     blocks->free_count--;
     blocks->blocks[index].next = STREAM_NO_BLOCK;
     if (output->last == STREAM_NO_BLOCK)

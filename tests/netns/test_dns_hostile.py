@@ -11,6 +11,7 @@ import pytest
 from dns_servers import HOLD, zone
 from dns_system import ended, half_close, recv_stream, send_stream
 from netns import wait_for
+from system import EXTRA
 
 pytestmark = pytest.mark.daemons
 
@@ -280,6 +281,30 @@ def test_clients_that_go_before_their_answer(dns):
     upstream.release(zone(NAMES))
     wait_for(lambda: daemon.counters()["waiting"] == 0, "the answers")
     assert daemon.counters()["drop_client_gone"] == 50 and works(dns)
+
+
+def test_memory_is_the_cache_and_a_little_more(dns):
+    """All questions waiting, all connections open and one that does not read: 16 MB suffice."""
+    if EXTRA:
+        pytest.skip("a sanitizer's memory would be counted, too")
+    big = [wire.record(None, wire.TXT, 600, bytes([255]) + b"z" * 255)] * 240
+    upstream = dns.upstream(lambda data: wire.response(data, big) if b"big" in data else HOLD)
+    daemon = dns.daemon("--cache", "1M", "--client-limit", 4096, "--timeout", 60, upstream=upstream)
+    streams = [dns.connect() for _ in range(255)]
+    for stream in streams:
+        stream.sendall(b"\0")
+    reader = dns.connect()
+    send_stream(reader, *[wire.query("big.example", wire.TXT)] * 100)
+    with dns.client() as client:
+        for number in range(4000):
+            client.sendto(wire.query(f"n{number}.example"), ("127.0.0.1", 53))
+            if number % 100 == 0:
+                upstream.wait_held(number // 2)
+    wait_for(lambda: daemon.counters()["waiting"] >= 4000, "questions that wait")
+    assert daemon.resident_kib() < (1 + 16) * 1024
+    upstream.release(zone({}))
+    wait_for(lambda: daemon.counters()["waiting"] == 0, "the answers")
+    assert daemon.resident_kib() < (1 + 16) * 1024
 
 
 def test_no_memory_grows(dns, daemon):
