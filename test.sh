@@ -97,7 +97,8 @@ everything() {
         section "namespace tests, sanitizer build, a part of them"
         CAUSEWAY_TEST_ARGUMENTS=--no-sandbox UBSAN_OPTIONS=halt_on_error=1 \
             netns netns-asan build-asan --forms=nfqueue-4,packet-1 \
-            tests/netns/test_clients.py tests/netns/test_datagrams.py tests/netns/test_hostile.py
+            tests/netns/test_clients.py tests/netns/test_datagrams.py tests/netns/test_hostile.py \
+            tests/netns/test_dns_answers.py tests/netns/test_dns_hostile.py
     fi
 
     section "kernel configuration"
