@@ -93,8 +93,10 @@ static void send_hello(struct dial *dial)
     };
     size_t length = wire_put_hello(frame, &hello);
 
-    /* A fresh stream takes these few bytes at once. */
-    if (send(dial->fd, frame, length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)length) {
+    /* A fresh stream takes these few bytes at once. EPIPE is no failure yet: a parent that refuses
+     * us says so without waiting for the HELLO and hangs up, and its word is still to be read. */
+    ssize_t sent = send(dial->fd, frame, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent != (ssize_t)length && !(sent < 0 && errno == EPIPE)) {
         connect_failed(dial, errno);
         return;
     }

@@ -285,6 +285,26 @@ static void test_rejected(void **state)
     assert_false(session.configured);
 }
 
+/* The parent refuses a stranger without waiting for its HELLO, and hangs up. What it said is read
+ * all the same: it is the only word that the operator gets about a wrong CID. */
+static void test_rejected_before_the_hello(void **state)
+{
+    uint8_t frame[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX];
+    uint32_t cid;
+
+    (void)state;
+    session_poll(&session);
+    assert_int_equal(session.dials[0].state, DIAL_CONNECTING);
+    int fd = link_accept(door, &config.link, &cid);
+    assert_true(fd >= 0);
+    size_t length = wire_put_reject(frame, WIRE_REJECT_UNKNOWN);
+    assert_int_equal(send(fd, frame, length, 0), length);
+    close(fd);
+    support_capture_begin(2);
+    PUMP_UNTIL(session.dials[0].failures == 1);
+    assert_contains(support_capture_end(), "lane 0: rejected by the parent: ");
+}
+
 static void refused(const struct wire_config *offered)
 {
     struct stream first = take();
@@ -526,14 +546,23 @@ static void test_stop_and_stats(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SESSION_TEST(test_hello),          SESSION_TEST(test_comes_up),
-        SESSION_TEST(test_lane_0_first),   SESSION_TEST(test_fewer_lanes_granted),
-        SESSION_TEST(test_rejected),       SESSION_TEST(test_hostile_config),
-        SESSION_TEST(test_nonsense),       SESSION_TEST(test_hung_up_on),
-        SESSION_TEST(test_nobody_there),   SESSION_TEST(test_no_answer),
-        SESSION_TEST(test_a_lane_breaks),  SESSION_TEST(test_lane_0_breaks),
-        SESSION_TEST(test_new_mtu),        SESSION_TEST(test_new_address),
-        SESSION_TEST(test_family_goes),    SESSION_TEST(test_hostile_config_later),
+        SESSION_TEST(test_hello),
+        SESSION_TEST(test_comes_up),
+        SESSION_TEST(test_lane_0_first),
+        SESSION_TEST(test_fewer_lanes_granted),
+        SESSION_TEST(test_rejected),
+        SESSION_TEST(test_rejected_before_the_hello),
+        SESSION_TEST(test_hostile_config),
+        SESSION_TEST(test_nonsense),
+        SESSION_TEST(test_hung_up_on),
+        SESSION_TEST(test_nobody_there),
+        SESSION_TEST(test_no_answer),
+        SESSION_TEST(test_a_lane_breaks),
+        SESSION_TEST(test_lane_0_breaks),
+        SESSION_TEST(test_new_mtu),
+        SESSION_TEST(test_new_address),
+        SESSION_TEST(test_family_goes),
+        SESSION_TEST(test_hostile_config_later),
         SESSION_TEST(test_stop_and_stats),
     };
     if (!support_own_netns())
