@@ -45,17 +45,18 @@ void json_raw(struct json *json, const char *bytes, size_t length)
 
 static void put_string(struct json *json, const char *text)
 {
-    char escaped[8];
+    char escaped[8] = "";
 
     json_raw(json, "\"", 1);
     for (; *text != '\0'; text++) {
         unsigned char c = (unsigned char)*text;
         if (c == '"' || c == '\\')
-            json_raw(json, escaped, (size_t)snprintf(escaped, sizeof escaped, "\\%c", c));
+            snprintf(escaped, sizeof escaped, "\\%c", c);
         else if (c < ' ' || c > '~')
-            json_raw(json, escaped, (size_t)snprintf(escaped, sizeof escaped, "\\u%04x", c));
+            snprintf(escaped, sizeof escaped, "\\u%04x", c);
         else
-            json_raw(json, text, 1);
+            snprintf(escaped, sizeof escaped, "%c", c);
+        json_raw(json, escaped, strlen(escaped));
     }
     json_raw(json, "\"", 1);
 }
@@ -114,8 +115,9 @@ void json_number(struct json *json, const char *key, uint64_t number)
 {
     char text[24];
 
+    snprintf(text, sizeof text, "%" PRIu64, number);
     begin_value(json, key);
-    json_raw(json, text, (size_t)snprintf(text, sizeof text, "%" PRIu64, number));
+    json_raw(json, text, strlen(text));
 }
 
 void json_flag(struct json *json, const char *key, bool flag)

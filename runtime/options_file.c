@@ -84,7 +84,7 @@ static bool set_flag(const struct option_spec *row, void *context, const char *v
 static bool parse_line(const struct option_spec *table, char *line, void *context, char *error,
                        size_t error_size)
 {
-    char *value = strchr(line, '='), reason[512];
+    char *value = strchr(line, '='), reason[512] = "";
 
     if (value != NULL) {
         *value = '\0';

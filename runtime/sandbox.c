@@ -117,6 +117,7 @@ static const int common_calls[] = {
     SCMP_SYS(sched_yield),
     SCMP_SYS(gettid),
     SCMP_SYS(getpid),
+    SCMP_SYS(uname),
     SCMP_SYS(prctl),
     SCMP_SYS(socket),
     SCMP_SYS(accept4),

@@ -23,8 +23,9 @@ static bool is_wanted(const struct tap_port *port, const uint8_t *packet, uint32
     return port->filter_count == 0 || bpf_run(port->filter, packet, length) != 0;
 }
 
-/* Where a record of this size goes, behind a skip if it would cross the end; NULL: no room. */
-static struct tap_record *make_room(struct tap_port *port, uint32_t size)
+/* Makes head the place of a record of this size, behind a skip if it would cross the end. False: no
+ * room. */
+static bool make_room(struct tap_port *port, uint32_t size)
 {
     struct tap_ring *ring = port->ring;
     uint64_t used = port->head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
@@ -33,16 +34,13 @@ static struct tap_record *make_room(struct tap_port *port, uint32_t size)
 
     /* A reader that claims more than was written has no room to give. */
     if (used > TAP_RING_BYTES || TAP_RING_BYTES - used < (uint64_t)size + skip)
-        return NULL;
-    if (skip > 0) {
-        /* A record's header is as long as three steps: the end may be too near for one. */
-        if (skip >= sizeof(struct tap_record))
-            *(struct tap_record *)(ring->records + at) =
-                (struct tap_record){.size = skip, .direction = TAP_SKIP};
-        port->head += skip;
-        at = 0;
-    }
-    return (struct tap_record *)(ring->records + at);
+        return false;
+    /* A record's header is as long as three steps: the end may be too near for one. */
+    if (skip >= sizeof(struct tap_record))
+        *(struct tap_record *)(ring->records + at) =
+            (struct tap_record){.size = skip, .direction = TAP_SKIP};
+    port->head += skip;
+    return true;
 }
 
 void tap_packet(struct tap_port *port, const uint8_t *packet, uint32_t length,
@@ -53,11 +51,12 @@ void tap_packet(struct tap_port *port, const uint8_t *packet, uint32_t length,
 
     if (!is_wanted(port, packet, length, direction, reason))
         return;
-    struct tap_record *record = make_room(port, size);
-    if (record == NULL) {
+    if (!make_room(port, size)) {
         __atomic_store_n(&port->ring->lost, port->ring->lost + 1, __ATOMIC_RELAXED);
         return;
     }
+    struct tap_record *record =
+        (struct tap_record *)(port->ring->records + port->head % TAP_RING_BYTES);
     *record = (struct tap_record){
         .size = size,
         .captured = captured,

@@ -33,6 +33,7 @@ def running(workshop):
 def test_status_of_the_parent(running):
     answer = status(running, "parent")
     assert answer["program"] == "causeway-parent" and answer["pid"] == running.parent.process.pid
+    assert answer["kernel"]["release"] == os.uname().release
     assert answer["kernel"]["firewall"] in ("iptables", "iptables-legacy", "nft")
     assert "8080:80/tcp" in answer["publish"]
     enclave, = answer["enclaves"]
