@@ -42,9 +42,10 @@ void dns_upstream_print(FILE *out, const struct upstream_stats *stats)
 {
     fprintf(out,
             " healthy=%d queries=%" PRIu64 " answers=%" PRIu64 " connects=%" PRIu64
-            " reconnect_asks=%" PRIu64 " bytes_sent=%" PRIu64 " bytes_received=%" PRIu64,
-            stats->healthy, stats->queries, stats->answers, stats->connects, stats->reconnect_asks,
-            stats->bytes_sent, stats->bytes_received);
+            " tls_resumed=%" PRIu64 " reconnect_asks=%" PRIu64 " late_answers=%" PRIu64
+            " bytes_sent=%" PRIu64 " bytes_received=%" PRIu64,
+            stats->healthy, stats->queries, stats->answers, stats->connects, stats->tls_resumed,
+            stats->reconnect_asks, stats->late_answers, stats->bytes_sent, stats->bytes_received);
     print_latencies(out, stats->latency);
     for (int i = UPSTREAM_ANSWERED + 1; i < UPSTREAM_FAILURE_COUNT; i++)
         print_if_any(out, "failure", upstream_failure_name((enum upstream_failure)i),

@@ -322,7 +322,8 @@ struct follow *follow_open(struct event_loop *loop, const struct follow_config *
     }
     follow->loop = loop;
     follow->config = *config;
-    memcpy(follow->own, config->own, config->own_count * sizeof *config->own);
+    for (unsigned i = 0; i < config->own_count; i++)
+        follow->own[i] = config->own[i];
     follow->source = (struct event_source){.fd = fd, .ready = inotify_ready, .context = follow};
     if (event_add(loop, &follow->source, EPOLLIN) < 0) {
         snprintf(error, error_size, "cannot watch %s", config->path);

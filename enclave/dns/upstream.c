@@ -15,6 +15,7 @@
  * Memory is taken at creation. Failures go through the list `ended`, so that done() is never called
  * from within upstreams_ask().
  */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -297,6 +298,7 @@ static void attempts_over(struct upstreams *upstreams, uint64_t now_ms)
         if (question->attempt_ms > now_ms)
             return;
         struct server *server = question->current;
+        assert(server != NULL); /* its turn is what the attempt measures */
         if (question->asks[server->slot] != NULL)
             server_note_silence(server, question->asks[server->slot], now_ms);
         if (question->failure != UPSTREAM_MISMATCH)

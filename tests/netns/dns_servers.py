@@ -7,6 +7,7 @@ What it answers is a function of the query, which returns what happens next:
   [bytes, ...]     these answers, one after the other
   HOLD             nothing, until the test calls release() with a function for what was held
   RESET            the connection is reset
+  Last(bytes)      this answer, then the connection is closed, whatever else was asked over it
 
 zone() makes such a function for well-behaved answers.
 """
@@ -19,6 +20,10 @@ import dns_wire as wire
 from netns import wait_for
 
 HOLD, RESET = object(), object()
+
+
+class Last(bytes):
+    """An answer behind which the server hangs up."""
 
 
 def address_record(text, ttl=300, owner=None):
@@ -83,10 +88,12 @@ class Upstream:
             buffer += got
             while len(buffer) >= 2 and len(buffer) >= 2 + struct.unpack_from("!H", buffer)[0]:
                 length = struct.unpack_from("!H", buffer)[0]
-                self._take(stream, buffer[2:2 + length])
+                if not self._take(stream, buffer[2:2 + length]):
+                    return
                 buffer = buffer[2 + length:]
 
     def _take(self, stream, data):
+        """False: the connection is closed now."""
         with self.lock:
             self.queries.append(data)
             what = self.answer(data)
@@ -97,6 +104,9 @@ class Upstream:
                 stream.close()
             else:
                 self.send(stream, what)
+                if isinstance(what, Last):
+                    stream.close()
+        return what is not RESET and not isinstance(what, Last)
 
     @staticmethod
     def send(stream, what):
