@@ -30,6 +30,7 @@ static const int datapath_calls[] = {
     SCMP_SYS(rseq),
     SCMP_SYS(sched_getaffinity),
     SCMP_SYS(sched_setaffinity),
+    SCMP_SYS(uname), /* the status answer names the kernel */
     SCMP_SYS(bind),
     SCMP_SYS(listen),
     SCMP_SYS(unlink),

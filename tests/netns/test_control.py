@@ -48,6 +48,7 @@ def test_status_of_the_enclave(running):
     assert answer["program"] == "causeway-enclave" and answer["configured"] is True
     assert answer["peer"] == running.enclave.link
     assert answer["address4"] == running.enclave.address(4)
+    assert answer["kernel"]["release"] == os.uname().release
     assert answer["kernel"]["capture"].startswith("NFQUEUE")
     assert answer["kernel"]["io_uring"] == "deferred task run"
     assert [lane["lane"] for lane in answer["lanes"]] == [0, 1]
