@@ -17,7 +17,8 @@
 static const char *const roles[] = {"parent", "enclave"};
 #define ROLES (sizeof roles / sizeof roles[0])
 
-/* DIRECTORY/PROGRAM, or as a build tree has it DIRECTORY/../../ROLE/PROGRAM. */
+/* DIRECTORY/PROGRAM; installed, DIRECTORY is bin and the daemons are in sbin; a build tree has
+ * DIRECTORY/../../ROLE/PROGRAM. */
 static bool find_beside(const char *role, char *out, size_t size)
 {
     char self[4000];
@@ -28,6 +29,9 @@ static bool find_beside(const char *role, char *out, size_t size)
     self[length] = '\0';
     const char *directory = dirname(self);
     snprintf(out, size, "%s/causeway-%s", directory, role);
+    if (access(out, X_OK) == 0)
+        return true;
+    snprintf(out, size, "%s/../sbin/causeway-%s", directory, role);
     if (access(out, X_OK) == 0)
         return true;
     snprintf(out, size, "%s/../../%s/causeway-%s", directory, role, role);
