@@ -152,7 +152,7 @@ static void print_resolvers_file(const void *context, struct option_writer *writ
 #define CONFIG struct enclave_config
 
 const struct option_spec enclave_options[] = {
-    {"config", "FILE", "read options from this file first; see docs/configuration.md",
+    {"config", "FILE", "read options from this file first; see causeway.conf(5)",
      OPTION_IS_FILE(CONFIG, file)},
     {"link", "ADDRESS", "where the parent listens: vsock:CID:PORT or unix:PATH",
      OPTION_IS_CALL(set_link, print_link)},

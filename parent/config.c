@@ -275,7 +275,7 @@ static void print_log_level(const void *context, struct option_writer *writer)
 #define CONFIG struct parent_config
 
 const struct option_spec parent_options[] = {
-    {"config", "FILE", "read options from this file first; see docs/configuration.md",
+    {"config", "FILE", "read options from this file first; see causeway.conf(5)",
      OPTION_IS_FILE(CONFIG, file)},
     {"enclave", "PEER[,name=NAME][,address=ADDRESS]",
      "an enclave that may connect; may be repeated. PEER is\n"

@@ -218,7 +218,7 @@ static void print_log_level(const void *context, struct option_writer *writer)
 #define CONFIG struct dns_config
 
 const struct option_spec dns_options[] = {
-    {"config", "FILE", "read options from this file first; see docs/configuration.md",
+    {"config", "FILE", "read options from this file first; see causeway.conf(5)",
      OPTION_IS_FILE(CONFIG, file)},
     {"listen", "ADDRESS",
      "where to answer: ADDRESS[:PORT] over UDP and TCP, vsock:CID:PORT\n"
