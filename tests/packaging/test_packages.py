@@ -7,7 +7,7 @@ import tarfile
 import pytest
 from system import ROOT
 
-PROGRAMS = {"causeway-enclave"}  # of the bundle
+PROGRAMS = {"causeway-dns", "causeway-enclave", "causewayctl"}  # of the bundle
 
 
 def package(kind, directory):
@@ -41,10 +41,21 @@ def files_of(deb):
 
 @pytest.mark.parametrize("name, wanted", [
     ("causeway-enclave", ["/usr/sbin/causeway-enclave",
+                          "/usr/share/man/man8/causeway-enclave.8.gz",
                           "/usr/lib/systemd/system/causeway-enclave.service"]),
     ("causeway-parent", ["/usr/sbin/causeway-parent", "/usr/sbin/causeway-launch-parent",
+                         "/usr/share/man/man8/causeway-launch-parent.8.gz",
+                         "/usr/share/man/man8/causeway-parent.8.gz",
                          "/usr/lib/systemd/system/causeway-parent.service"]),
-    ("causeway-common", ["/usr/share/doc/causeway/examples/image/Dockerfile",
+    ("causeway-common", ["/usr/bin/causewayctl", "/usr/sbin/causeway-dns",
+                         "/usr/share/causeway/kernel-config/check",
+                         "/usr/share/causeway/kernel-config/fragments/vsock.config",
+                         "/usr/share/doc/causeway/deployment.md",
+                         "/usr/share/man/man5/causeway.conf.5.gz",
+                         "/usr/share/man/man8/causeway-dns.8.gz",
+                         "/usr/share/man/man8/causeway-kernel-config.8.gz",
+                         "/usr/share/man/man8/causewayctl.8.gz",
+                         "/usr/share/doc/causeway/examples/image/Dockerfile",
                          "/usr/share/doc/causeway/examples/supervisor/causeway-enclave.conf"]),
 ])
 def test_package_holds(debs, name, wanted):
@@ -58,10 +69,18 @@ def test_packages_install_together(debs, tmp_path):
     assert len(found) == 3
     for deb in found:
         subprocess.run(["dpkg-deb", "-x", deb, tmp_path], check=True)
-    for program in ("causeway-enclave", "causeway-parent"):
-        done = subprocess.run([tmp_path / "usr/sbin" / program, "--version"], capture_output=True,
+    for program in ("sbin/causeway-dns", "sbin/causeway-enclave", "sbin/causeway-parent",
+                    "bin/causewayctl"):
+        done = subprocess.run([tmp_path / "usr" / program, "--version"], capture_output=True,
                               text=True, check=True)
-        assert done.stdout.startswith(f"{program} ")
+        assert done.stdout.startswith(f"{program.split('/')[1]} ")
+    # It finds the daemons of the same installation, although those are in another folder.
+    done = subprocess.run([tmp_path / "usr/bin/causewayctl", "check"], capture_output=True,
+                          text=True, check=False, env={"PATH": "/nowhere"})
+    assert "causeway-parent\n" in done.stdout and "causeway-enclave\n" in done.stdout, done.stderr
+    listed = subprocess.run([tmp_path / "usr/share/causeway/kernel-config/merge", "--list"],
+                            capture_output=True, text=True, check=True)
+    assert "vsock " in listed.stdout
 
 
 def test_bundle_needs_nothing_else(bundle):
