@@ -56,7 +56,8 @@ def files_of(deb):
                          "/usr/share/man/man8/causeway-kernel-config.8.gz",
                          "/usr/share/man/man8/causewayctl.8.gz",
                          "/usr/share/doc/causeway/examples/image/Dockerfile",
-                         "/usr/share/doc/causeway/examples/supervisor/causeway-enclave.conf"]),
+                         "/usr/share/causeway/supervisor/causeway-dns.conf",
+                         "/usr/share/causeway/supervisor/causeway-enclave.conf"]),
 ])
 def test_package_holds(debs, name, wanted):
     (deb,) = debs.glob(f"{name}_*.deb")
