@@ -225,6 +225,11 @@ def _queues(namespace):
     return sorted((line.split()[0], line.split()[2]) for line in text.splitlines())
 
 
+def queues_are_empty(namespace):
+    """No packet waits for a verdict."""
+    return all(waiting == "0" for _, waiting in _queues(namespace))
+
+
 def snapshot(namespace):
     """Everything a daemon may not leave behind, in comparable form."""
     neighbours = [entry for entry in namespace.ip_json("neigh show")

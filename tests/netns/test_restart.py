@@ -4,7 +4,7 @@ the uplink while running."""
 import contextlib
 
 import pytest
-from netns import differences, snapshot, wait_for
+from netns import differences, queues_are_empty, snapshot, wait_for
 from topology import INTERNET, LENGTH, PARENT, ROUTER_IN
 from traffic import (MEGABYTE, Background, Path, SlowSender, next_port, progress, receive_all,
                      transfer)
@@ -14,6 +14,8 @@ pytestmark = pytest.mark.daemons
 
 def look(tunnel):
     places = [tunnel.topology.parent] + [enclave.namespace for enclave in tunnel.enclaves]
+    for place in places:
+        wait_for(lambda p=place: queues_are_empty(p), f"the queues of {place.name} to be empty")
     return {place.name: snapshot(place) for place in places}
 
 
