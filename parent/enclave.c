@@ -212,7 +212,9 @@ void enclave_configure(struct enclave *enclave, const struct enclave_context *co
 void enclave_settings_changed(struct enclave *enclave, const struct enclave_context *context)
 {
     uint8_t frame[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX];
-    struct wire_config before = enclave->config;
+    uint8_t told[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX]; /* what the enclave knows */
+    uint8_t lanes = enclave->config.lanes;
+    size_t told_length = wire_put_config(told, &enclave->config);
 
     if (enclave->device_index == 0)
         return;
@@ -223,9 +225,11 @@ void enclave_settings_changed(struct enclave *enclave, const struct enclave_cont
     if (error < 0)
         log_error("%s: cannot set the MTU of %s: %s", enclave->label, enclave->device,
                   strerror(-error));
-    enclave_configure(enclave, context, before.lanes);
-    if (memcmp(&before, &enclave->config, sizeof before) != 0 && enclave->lanes[0].running &&
-        !lane_post(enclave->lanes[0].lane, frame, wire_put_config(frame, &enclave->config)))
+    enclave_configure(enclave, context, lanes);
+    size_t length = wire_put_config(frame, &enclave->config);
+    if (length == told_length && memcmp(frame, told, length) == 0)
+        return;
+    if (enclave->lanes[0].running && !lane_post(enclave->lanes[0].lane, frame, length))
         log_warning("%s: the new configuration could not be sent yet", enclave->label);
 }
 
