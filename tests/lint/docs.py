@@ -28,7 +28,8 @@ FOREIGN = {
                   "memory", "output-file"},
     "iptables": {"queue-balance", "queue-bypass", "to-destination"},
     "meson": {"suite"},
-    "systemctl": {"now"},
+    "ss": {"vsock"},
+    "systemctl": {"now", "signal"},
 }
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
