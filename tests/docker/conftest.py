@@ -25,7 +25,9 @@ from topology import INTERNET  # noqa: E402
 
 ALL_FORMS = "nft-nfqueue,legacy-nfqueue,nft-packet,legacy-packet"
 MANY = [f"10.7.{number // 250}.{number % 250}" for number in range(100)]
-NAMES = {"web.example.test": [INTERNET[4], INTERNET[6]], "many.example.test": MANY}
+LONG_TEXT = bytes(range(32, 127)) * 60
+NAMES = {"web.example.test": [INTERNET[4], INTERNET[6]], "many.example.test": MANY,
+         "text.example.test": [LONG_TEXT]}
 NETWORK6 = "fd00:d0c:1::/64"  # lies in POOL[6], as network() makes them
 
 

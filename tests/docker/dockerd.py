@@ -72,9 +72,10 @@ def _close_all():
 
 
 class Docker:
-    """dockerd with an image, up and answering. options go into its daemon.json; None takes out."""
+    """dockerd with an image, up and answering. options go into its daemon.json; None takes out.
+    prepare is called with that file's path before dockerd reads it."""
 
-    def __init__(self, namespace, backend, **options):
+    def __init__(self, namespace, backend, prepare=None, **options):
         global _count  # pylint: disable=global-statement
         _count += 1
         self.namespace = namespace
@@ -87,6 +88,8 @@ class Docker:
         _running.append(self)
         try:
             self._write_config(options)
+            if prepare:
+                prepare(self.directory / "daemon.json")
             self._link_firewall(backend)
             self._hold()
             self.start()

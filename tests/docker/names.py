@@ -9,14 +9,15 @@ import threading
 from netns import wildcard
 from traffic import MEGABYTE, receive_exactly
 
-TYPES = {1: socket.AF_INET, 28: socket.AF_INET6}  # A, AAAA
+FAMILIES = {1: socket.AF_INET, 28: socket.AF_INET6}  # A, AAAA
+TXT = 16
 PLAIN_LIMIT = 512  # RFC 1035 4.2.1: a longer answer is cut short over UDP
 
 
 class NameServer:
-    """Answers A and AAAA from a table on UDP and TCP, in both families; remembers who asked.
+    """Answers A, AAAA and TXT from a table on UDP and TCP, in both families; remembers who asked.
 
-    table: {name: [address, ...]}. asked: (name, transport, the asker's address)."""
+    table: {name: [address or text as bytes, ...]}. asked: (name, transport, the asker's address)."""
 
     def __init__(self, namespace, table, port=53):
         self.table, self.asked = table, []
@@ -73,17 +74,23 @@ class NameServer:
     def _answer(self, query, transport, peer):
         name, kind, end = question(query)
         self.asked.append((name, transport, peer))
-        family = TYPES.get(kind)
         known = self.table.get(name)
-        found = [address for address in known or ()
-                 if family == (socket.AF_INET6 if ":" in address else socket.AF_INET)]
+        found = [data for data in (rdata(entry, kind) for entry in known or ()) if data]
         code = 0 if known is not None else 3  # NXDOMAIN
         answer = query[:2] + struct.pack("!HHHHH", 0x8580 | code, 1, len(found), 0, 0)
         answer += query[12:end]
-        for address in found:
-            data = socket.inet_pton(family, address)
+        for data in found:
             answer += struct.pack("!HHHIH", 0xc00c, kind, 1, 60, len(data)) + data
         return answer
+
+
+def rdata(entry, kind):
+    """A table's entry as a record of this type; or nothing."""
+    if isinstance(entry, bytes):
+        pieces = [entry[at:at + 255] for at in range(0, len(entry), 255)]
+        return b"".join(bytes([len(piece)]) + piece for piece in pieces) if kind == TXT else None
+    family = socket.AF_INET6 if ":" in entry else socket.AF_INET
+    return socket.inet_pton(family, entry) if FAMILIES.get(kind) == family else None
 
 
 def question(message):

@@ -5,9 +5,10 @@ import re
 import socket
 import subprocess
 
+import dns_wire as wire
 import pytest
 from dns_servers import zone
-from dns_system import PROGRAM
+from dns_system import PROGRAM, recv_stream, send_stream
 from netns import wait_for
 from system import EXTRA
 
@@ -149,13 +150,19 @@ def test_sandbox(dns):
     assert dns.ask("none.example").rcode == 3
 
 
-def test_an_address_that_comes_later(dns):
-    """Docker's bridge: listened on before it is there."""
-    daemon = dns.daemon("--listen", "172.17.0.1", upstream=dns.upstream(zone({})))
-    assert "172.17.0.1:53 is not an address of this machine yet" in daemon.log()
-    dns.namespace.ip("addr add 172.17.0.1/32 dev lo")
-    assert dns.ask("none.example", address="172.17.0.1").rcode == 3
-    dns.namespace.ip("addr del 172.17.0.1/32 dev lo")
+@pytest.mark.parametrize("address", ["172.17.0.1", "fd00:d0c::1"])
+def test_an_address_that_comes_later(dns, address):
+    """Docker's bridge: listened on before it is there, and when it comes back."""
+    version = 6 if ":" in address else 4
+    daemon = dns.daemon("--listen", address, upstream=dns.upstream(zone({})))
+    assert " is not an address of this machine yet" in daemon.log()
+    for _ in range(2):
+        dns.namespace.ip(f"addr add {address}/{'128 nodad' if version == 6 else 32} dev lo")
+        assert dns.ask("none.example", version=version, address=address).rcode == 3
+        with dns.connect(version, address) as stream:
+            send_stream(stream, wire.query("none.example"))
+            assert recv_stream(stream).rcode == 3
+        dns.namespace.ip(f"addr del {address}/{128 if version == 6 else 32} dev lo")
 
 
 def test_without_ipv6(dns):
