@@ -4,10 +4,12 @@
 
 In every Markdown file: relative links lead to a file of the tree and to a heading in it; paths into
 this tree exist; options that are written --so are offered by --help of one of the programs (those
-given, and the scripts of this tree), or belong to the programs of others listed below. In manual
-pages: references to pages of causeway.
+given, and the scripts of this tree), or belong to the programs of others listed below; and every
+command line of a daemon in a block of code is one that the daemon accepts. In manual pages:
+these, and references to pages of causeway.
 """
 import re
+import shlex
 import subprocess
 import sys
 
@@ -34,6 +36,11 @@ FOREIGN = {
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9_]*(?:-[a-z0-9_]+)*)(?![\w-])")
+COMMAND = re.compile(r"(?:\$ )?(?:sudo )?(causeway-(?:enclave|parent|dns|launch-parent start)) +"
+                     r"(--[^|>]*)$")
+# What stands for other options, is a file that is not here, or belongs to the launch script.
+PLACEHOLDER = re.compile(r"\.\.\.|--config|--help|--version")
+LAUNCH = re.compile(r"--(?:manager|resolver) \S+")
 MANUAL = re.compile(r"^\.Xr (causeway\S*) (\d)")
 
 
@@ -68,10 +75,11 @@ def missing_paths(line, folders):
             yield f"no such file: {named}"
 
 
-def check_markdown(offered):
+def check_markdown(offered, programs):
     folders = sorted({path.relative_to(ROOT).parts[0] for path in files()
                       if path.parent != ROOT})
     for path in files(".md"):
+        yield from refused_commands(path, programs)
         for number, line in lines(path):
             for what in broken_links(path, line):
                 yield path, number, what
@@ -82,9 +90,40 @@ def check_markdown(offered):
                     yield path, number, f"no program offers --{option}"
 
 
-def check_manual():
+def commands(path):
+    """Line number, program and arguments of each daemon's command line in blocks of code, which
+    in a manual page are not told from text."""
+    inside, whole = path.suffix != ".md", ""
+    for number, line in lines(path):
+        if line.startswith("```"):
+            inside, whole = not inside, ""
+            continue
+        whole += line.removeprefix(".Dl ").replace("\\e", "\\")
+        if inside and whole.endswith("\\"):
+            whole = whole[:-1]
+            continue
+        found = COMMAND.match(whole) if inside else None
+        whole = ""
+        if found and not PLACEHOLDER.search(found.group(2)):
+            yield number, found.group(1), found.group(2)
+
+
+def refused_commands(path, programs):
+    for number, name, arguments in commands(path):
+        if name == "causeway-launch-parent start":
+            name, arguments = "causeway-parent", LAUNCH.sub("", arguments)
+        program = next(p for p in programs if p.endswith(name))
+        words = shlex.split(re.sub(r"\s#.*", "", arguments))
+        done = subprocess.run([program, *words, "--print-config"], capture_output=True, text=True,
+                              check=False)
+        if done.returncode != 0:
+            yield path, number, done.stderr.strip()
+
+
+def check_manual(programs):
     pages = {path.name for path in (ROOT / "docs/man").iterdir()}
     for path in sorted((ROOT / "docs/man").glob("*.[58]")):
+        yield from refused_commands(path, programs)
         for number, line in lines(path):
             found = MANUAL.match(line)
             if found and ".".join(found.groups()) not in pages:
@@ -97,7 +136,7 @@ def main():
     used = {option for path in files(".md") for _, line in lines(path)
             for option in OPTION.findall(line)}
     failures = [f"{path.relative_to(ROOT)}:{number}: {what}" for check in
-                (check_markdown(offered), check_manual()) for path, number, what in check]
+                (check_markdown(offered, sys.argv[1:]), check_manual(sys.argv[1:])) for path, number, what in check]
     failures += [f"{__file__}: no document names --{option}: remove it here" for option in
                  sorted((OWN | set().union(*FOREIGN.values())) - used)]
     print("\n".join(failures))
