@@ -111,6 +111,8 @@ everything() {
     netns docker build ${quick:+--docker-forms=legacy-nfqueue} tests/docker
     section "supervision: service managers, the launch script, the enclave image's entry point"
     netns supervise build tests/supervise
+    section "scenarios: the systems that causeway replaces"
+    netns scenarios build tests/scenarios
     if [[ ! $quick ]]; then
         section "packages: Debian's, and the bundle for images that have nothing else"
         netns packaging build tests/packaging

@@ -21,7 +21,7 @@ SCRIPTS = ("test.sh", "package.sh", "bench/agent", "bench/run", "kernel-config/c
 # Of vsock_switch, and of the tests' own pytest options.
 OWN = {"guest", "docker-forms"}
 FOREIGN = {
-    "aws": {"enclave-options"},
+    "aws": {"enclave-options", "http-endpoint", "http-put-response-hop-limit", "instance-id"},
     "bench, meson": {"build"},
     "docker": {"build-arg", "ipv6", "opt", "storage-opt", "subnet"},
     "eif_build": {"arch", "cmdline", "kernel", "kernel_config", "name", "output", "ramdisk",

@@ -2,8 +2,9 @@
 """Docker applications in the enclave, a database and a web application that uses it. Replaces:
 enclaved.
 
-There, a proxy on the parent and another in the enclave carry what goes out through SOCKS or a TAP
-device, and published ports are a list that the proxies share with Docker.
+There, source ports are shared out by hand between the enclave and its containers, packets of
+containers take a way of their own by marks and a second pass, and names go to a DNS-over-HTTPS proxy
+because UDP stays behind.
 
 Here: `causeway-enclave --inside` for each of Docker's networks, `causeway-parent --publish` for each
 port that Docker publishes, enclave/docker/daemon.json. Images and `docker run` are as anywhere.

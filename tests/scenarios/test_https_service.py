@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An HTTPS server in the enclave that asks an API for every request. Replaces: nitriding.
 
-nitriding puts a TAP device and gvproxy, a TCP stack in user space, between enclave and parent; its
-clients' addresses end at gvproxy, and each port is forwarded by a call to gvproxy's HTTP API.
+There, a TCP stack in user space on the parent ends every connection and dials it again: IPv4 alone,
+clients' addresses end at the parent, and each port is forwarded by a call to that program.
 
 Here: `causeway-parent --enclave vsock:16:5005 --publish 443:443`, `causeway-enclave --link
 vsock:3:5005`, and `causeway-dns` for names. nginx and what it calls are configured as on any host.

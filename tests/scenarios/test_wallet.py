@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from netns import wait_for
 from system import Tunnel
 from topology import INTERNET, METADATA, PARENT, PRIVATE
 from traffic import Background, closed_to, reaches
@@ -41,8 +42,10 @@ pytestmark = need("openssl")
 class MetadataHandler(Handler):
     """EC2's instance metadata, version 2."""
 
+    hops = ANSWER_HOPS
+
     def setup(self):
-        self.request.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ANSWER_HOPS)
+        self.request.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, self.hops)
         super().setup()
 
     def do_PUT(self):
@@ -163,6 +166,26 @@ def test_signing_without_the_tunnel(tunnel, signing, metadata, key_service, reso
                 daemon.start()
             tunnel.wait_ready()
     assert wallet(resolver, authority, 3) == opened(3)
+
+
+def test_metadata_service_with_one_hop(tunnel, metadata, monkeypatch):
+    """With a hop limit of 1 the answers end at the parent, whatever is allowed."""
+    monkeypatch.setattr(MetadataHandler, "hops", ANSWER_HOPS - 1)
+    parent, request = tunnel.topology.parent, b"GET / HTTP/1.0\r\n\r\n"
+    before = hops_exceeded(parent)
+    with tunnel.enclave.namespace.connect(4, METADATA[4], 80) as stream:
+        stream.sendall(request)
+        wait_for(lambda: hops_exceeded(parent) > before, "an answer that ends at the parent")
+    with parent.connect(4, METADATA[4], 80) as stream:
+        stream.sendall(request)
+        assert stream.recv(100).startswith(b"HTTP/1.1 401")
+
+
+def hops_exceeded(namespace):
+    """Packets that a machine did not forward because they had come far enough."""
+    names, values = [line.split() for line in namespace.read("/proc/thread-self/net/snmp").splitlines()
+                     if line.startswith("Icmp:")]
+    return int(dict(zip(names, values))["OutTimeExcds"])
 
 
 def test_only_what_was_allowed(tunnel):

@@ -3,11 +3,14 @@
 
 Runs in the parent guest. The daemons and all traffic are as in use; only the way to the enclave's
 clients and servers is the tests' own (remote.py)."""
+import contextlib
 import fcntl
+import hashlib
 import os
 import socket
 import struct
 import tempfile
+import threading
 
 import hostile
 import pytest
@@ -299,6 +302,63 @@ def kill_in_midtransfer(tunnel, guest, victim, pairs):
     for pair in pairs:
         for stream in pair:
             stream.close()
+
+
+# ---- beside the tunnel
+
+SIGNING_PORT = 5000
+
+
+def _signing_service():
+    """In the enclave: answers each message on a vsock port of its own with its SHA-256."""
+    listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    listener.bind((socket.VMADDR_CID_ANY, SIGNING_PORT))
+    listener.listen()
+    threading.Thread(target=_sign, args=(listener,), daemon=True).start()
+
+
+def _sign(listener):
+    while True:
+        stream, _ = listener.accept()
+        with stream, contextlib.suppress(OSError):
+            while message := stream.recv(100):
+                stream.sendall(hashlib.sha256(message).digest())
+
+
+@pytest.fixture(scope="session")
+def signing(guest):
+    guest.remote.call(_signing_service)
+
+
+@contextlib.contextmanager
+def signer():
+    """A client of the service, on the parent."""
+    with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as stream:
+        stream.settimeout(KILL_PATIENCE)
+        stream.connect((ENCLAVE_CID, SIGNING_PORT))
+        yield lambda message: _signed(stream, message)
+
+
+def _signed(stream, message):
+    stream.sendall(message)
+    return stream.recv(100) == hashlib.sha256(message).digest()
+
+
+def test_signing_service_beside_the_tunnel(tunnel, signing):
+    """A service with a vsock port of its own, as wallets have one: it answers while the tunnel is
+    busy, and while the tunnel's daemon is gone."""
+    client, server = Path(tunnel, "out", 4).pair()
+    with client, server, signer() as sign:
+        busy = Background(transfer, client, server, 8 * MEGABYTE)
+        assert all(sign(b"message %d" % number) for number in range(50))
+        busy.result(300)
+    tunnel.enclave.daemon.kill()
+    try:
+        with signer() as sign:
+            assert sign(b"without the tunnel")
+    finally:
+        tunnel.enclave.daemon.start()
+    tunnel.wait_ready()
 
 
 def test_lanes_are_vsock_streams(tunnel):
