@@ -261,14 +261,15 @@ class Tunnel:
     def _kernel_rules(self):
         published = []
         for rule in self.publish:
-            match = re.fullmatch(r"(?:\w+=)?(?:(\d+\.[\d.]+|\[[^]]+\]):)?([\d-]+):([\d-]+)/(\w+)",
+            match = re.fullmatch(r"(?:(\w+)=)?(?:(\d+\.[\d.]+|\[[^]]+\]):)?([\d-]+):([\d-]+)/(\w+)",
                                  rule)
-            listen, outside, inside, protocol = match.groups()
+            name, listen, outside, inside, protocol = match.groups()
+            enclave = next((each for each in self.enclaves if f"e{each.slot}" == name), self.enclave)
             address = (listen or "").strip("[]")
             for family, version in (("ip", 4), ("ip6", 6)):
                 if address and (":" in address) != (version == 6):
                     continue
-                to = self.enclave.address(version)
+                to = enclave.address(version)
                 port = "" if "-" in inside else f":{inside}"
                 to = f"[{to}]" if version == 6 and port else to
                 where = f"{family} daddr {address}" if address else "fib daddr type local"

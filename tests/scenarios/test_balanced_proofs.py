@@ -24,7 +24,7 @@ from traffic import Background, listens
 from world import Service, need, running
 
 # The tests' daemons name the enclaves e2 and e3 (tests/netns/system.py).
-TUNNEL = {"enclaves": 2, "publish": ("e2=6300:6300", "e3=6301:6300")}
+TUNNEL = {"enclaves": 2, "publish": ("e2=6300:6300/tcp", "e3=6301:6300/tcp")}
 PORT, FRONT = 6300, 8300
 NAMES = ("e2", "e3")
 SERVER = Path(__file__).with_name("proof_server.py")

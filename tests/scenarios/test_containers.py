@@ -82,7 +82,7 @@ def tunnel(topology, docker):
     inside = [word for prefix in (*BRIDGE.values(), *POOL.values())
               for word in ("--inside", prefix)]
     made = Tunnel(topology, lanes=2, enclave_arguments=["--firewall", "iptables-legacy", *inside],
-                  publish=(f"{DATABASE}:{DATABASE}", f"80:{WEB}"))
+                  publish=(f"{DATABASE}:{DATABASE}/tcp", f"80:{WEB}/tcp"))
     yield made
     try:
         assert set(made.stop().values()) <= {0}, made.logs()

@@ -13,11 +13,12 @@ import os
 import re
 
 import pytest
+from netns import wait_for
 from topology import INTERNET, PARENT
 from traffic import listens, program
 from world import API, SERVICE, Handler, WebServer, need
 
-TUNNEL = {"publish": ("443:443",)}
+TUNNEL = {"publish": ("443:443/tcp",)}
 PORT = 443
 MEGABYTES = 32
 BOTH = pytest.mark.parametrize("protocol", ["--http1.1", "--http2"])
@@ -134,11 +135,15 @@ def url(path):
     return f"https://{SERVICE}/{path}"
 
 
-def requests(service, path):
-    """What nginx logged about a path: (client, protocol, connection, request's number in it)."""
-    found = re.findall(r"^(\S+) (\S+) (\d+) (\d+) (\S+) 200$", (service / "access.log").read_text(),
-                       re.M)
-    return [words[:4] for words in found if words[4] == f"/{path}"]
+def requests(service, path, count):
+    """What nginx logged about `count` requests for a path: (client, protocol, connection, request's
+    number in it). It logs a request a moment after the client has its answer."""
+    def logged():
+        found = re.findall(r"^(\S+) (\S+) (\d+) (\d+) (\S+) 200$",
+                           (service / "access.log").read_text(), re.M)
+        return [words[:4] for words in found if words[4] == f"/{path}"]
+    wait_for(lambda: len(logged()) >= count, f"{count} requests in the log")
+    return logged()
 
 
 @BOTH
@@ -152,7 +157,7 @@ def test_each_request_calls_the_api(curl, service, api, protocol, version):
         assert told["caller"] in PARENT.values()
     assert api.calls.count(f"/{path}") == 3
     seen = {"--http1.1": "HTTP/1.1", "--http2": "HTTP/2.0"}[protocol]
-    assert [words[:2] for words in requests(service, path)] == [(INTERNET[version], seen)] * 3
+    assert [words[:2] for words in requests(service, path, 3)] == [(INTERNET[version], seen)] * 3
 
 
 @BOTH
@@ -160,7 +165,7 @@ def test_connections_are_kept(curl, service, protocol, version):
     """Ten requests of one client are one connection."""
     path = f"api/kept{protocol}{version}"
     curl(protocol, *[url(path)] * 10)
-    logged = requests(service, path)
+    logged = requests(service, path, 10)
     assert len({connection for _, _, connection, _ in logged}) == 1
     assert [int(number) for *_, number in logged] == list(range(1, 11))
 
@@ -185,7 +190,7 @@ def test_clients_at_once(curl, api, service, protocol, version):
     answers = curl(protocol, "--parallel", "--parallel-max", "30", "--parallel-immediate",
                    "-w", "\n%{http_code}\n", *[url(path)] * 40)
     assert answers.count("\n200\n") == 40 and api.calls.count(f"/{path}") == 40
-    logged = requests(service, path)
+    logged = requests(service, path, 40)
     assert len(logged) == 40 and {words[0] for words in logged} == {INTERNET[version]}
 
 
