@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules of this tree that no compiler knows.
 
-lint.py CHECK      one of: layers, licence, format, shell, places
+lint.py CHECK      one of: layers, licence, format, shell, places, merged
 Exit status 77: the tool that the check needs is not installed.
 """
 import re
@@ -108,7 +108,16 @@ def places():
                 yield path, number, line.strip()
 
 
-CHECKS = {"layers": layers, "licence": licence, "format": formatted, "shell": shell, "places": places}
+def merged():
+    """No file has what git writes into it where two changes meet."""
+    for path in files():
+        for number, line in lines(path):
+            if re.match(r"(<{7}|>{7}) ", line):
+                yield path, number, "not merged: " + line.strip()
+
+
+CHECKS = {"layers": layers, "licence": licence, "format": formatted, "shell": shell, "places": places,
+          "merged": merged}
 
 
 def main():
