@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "parent/config.h"
 
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,33 @@
 #define POOL4_MAX_LENGTH 29
 #define POOL6_MAX_LENGTH 112
 #define SLOT_END_MAX     65535
+
+/* A user's name or number. */
+static bool parse_owner(const char *text, uid_t *owner)
+{
+    unsigned long number;
+    const struct passwd *user;
+
+    if (option_number(text, 0, UINT32_MAX - 1, &number)) {
+        *owner = (uid_t)number;
+        return true;
+    }
+    user = getpwnam(text);
+    if (user != NULL)
+        *owner = user->pw_uid;
+    return user != NULL;
+}
+
+static bool set_owner(struct enclave_entry *entry, const char *text, char *error, size_t error_size)
+{
+    entry->owned = entry->link.kind == LINK_UNIX && parse_owner(text, &entry->owner);
+    if (!entry->owned)
+        snprintf(error, error_size,
+                 entry->link.kind == LINK_UNIX
+                     ? "has an owner= that is no user here"
+                     : "has an owner=, which only a unix: socket can have");
+    return entry->owned;
+}
 
 /* "vsock:16:5005,name=web,address=100.127.0.50": the part behind the first comma. */
 static bool enclave_attribute(struct enclave_entry *entry, const char *text, char *error,
@@ -33,8 +61,11 @@ static bool enclave_attribute(struct enclave_entry *entry, const char *text, cha
         if (addr_parse(text + 8, &entry->address) && entry->address.version == 4)
             return true;
         snprintf(error, error_size, "has an address= that is not an IPv4 address");
+    } else if (strncmp(text, "owner=", 6) == 0) {
+        return set_owner(entry, text + 6, error, error_size);
     } else {
-        snprintf(error, error_size, "has a part that is neither name=NAME nor address=ADDRESS");
+        snprintf(error, error_size,
+                 "has a part that is neither name=NAME, address=ADDRESS nor owner=USER");
     }
     return false;
 }
@@ -100,10 +131,13 @@ static void print_enclave(const void *context, struct option_writer *writer)
     for (unsigned i = 0; i < config->enclave_count; i++) {
         const struct enclave_entry *entry = &config->enclaves[i];
         bool placed = entry->address.version != 0;
-        option_value(writer, "%s%s%s%s%s", link_format(&entry->link, link),
+        char owner[24] = "";
+        if (entry->owned)
+            snprintf(owner, sizeof owner, ",owner=%u", entry->owner);
+        option_value(writer, "%s%s%s%s%s%s", link_format(&entry->link, link),
                      entry->named ? ",name=" : "", entry->named ? entry->name : "",
-                     placed ? ",address=" : "",
-                     placed ? addr_format(&entry->address, address) : "");
+                     placed ? ",address=" : "", placed ? addr_format(&entry->address, address) : "",
+                     owner);
     }
 }
 
@@ -277,10 +311,11 @@ static void print_log_level(const void *context, struct option_writer *writer)
 const struct option_spec parent_options[] = {
     {"config", "FILE", "read options from this file first; see causeway.conf(5)",
      OPTION_IS_FILE(CONFIG, file)},
-    {"enclave", "PEER[,name=NAME][,address=ADDRESS]",
+    {"enclave", "PEER[,name=NAME][,address=ADDRESS][,owner=USER]",
      "an enclave that may connect; may be repeated. PEER is\n"
      "vsock:CID:PORT (its CID, the port to listen on; CID\n"
-     "may be any) or unix:PATH (the socket to listen on)",
+     "may be any) or unix:PATH (the socket to listen on,\n"
+     "which is root's or USER's)",
      OPTION_IS_CALL(set_enclave, print_enclave)},
     {"publish", "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]",
      "forward ports of this host to an enclave, for example\n"

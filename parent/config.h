@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 #include <stdint.h>
 
 #include "packet/frame.h"
@@ -32,6 +33,8 @@ struct enclave_entry {
     char name[PARENT_NAME_BYTES];
     bool named;             /* by name=; else the name was made up here */
     struct ip_addr address; /* "none": chosen from the pool */
+    bool owned;             /* unix: by owner=; else the file stays ours */
+    uid_t owner;            /* who may connect */
     uint32_t slot;          /* 0 for vsock:any, which gives slots out as enclaves come */
 };
 

@@ -341,12 +341,25 @@ static bool already_listening(const struct server *server, const struct link_add
     return false;
 }
 
+/* Listens for an enclave. What a Unix socket's file belongs to is who may connect. */
+static int listen_for(const struct enclave_entry *entry)
+{
+    int fd = link_listen(&entry->link);
+
+    if (fd < 0 || !entry->owned || chown(entry->link.path, entry->owner, (gid_t)-1) == 0)
+        return fd;
+    int error = -errno;
+    unlink(entry->link.path);
+    close(fd);
+    return error;
+}
+
 static int open_listener(struct server *server, const struct enclave_entry *entry, char *error,
                          size_t error_size)
 {
     struct listener *listener = &server->listeners[server->listener_count];
     char text[LINK_TEXT_BYTES];
-    int fd = link_listen(&entry->link);
+    int fd = listen_for(entry);
 
     if (fd >= 0) {
         *listener = (struct listener){

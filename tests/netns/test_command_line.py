@@ -2,11 +2,12 @@
 """What the daemons say when they cannot start, and that --check and --dry-run change nothing."""
 import os
 import re
+import stat
 import subprocess
 
 import pytest
-from netns import differences, snapshot
-from system import BUILD
+from netns import differences, snapshot, wait_for
+from system import BUILD, Daemon
 
 pytestmark = pytest.mark.daemons
 
@@ -111,6 +112,19 @@ def test_socket_in_a_missing_directory(topology):
     done = run(topology.parent, PARENT, "--enclave", "unix:/nonexistent/directory/link")
     assert complains(done, 1, "/nonexistent/directory/link", "No such file or directory")
     assert differences(before, snapshot(topology.parent)) == []
+
+
+def test_socket_belongs_to_its_owner(topology, tmp_path):
+    """The jailer's case: Firecracker, as a user of its own, may connect; nobody else but root."""
+    daemon = Daemon(topology.parent, "causeway-parent",
+                    ["--enclave", f"unix:{tmp_path}/s,owner=65534"], tmp_path, "parent")
+    daemon.start()
+    try:
+        wait_for(lambda: "ready" in daemon.log(), "the parent")
+        found = (tmp_path / "s").stat()
+        assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (65534, 0o600)
+    finally:
+        daemon.stop()
 
 
 def test_socket_path_that_is_a_file(topology, tmp_path):

@@ -89,6 +89,9 @@ static void test_every_option(void **state)
     assert_string_equal(config.user, "nobody");
     assert_true(config.no_sandbox && config.check && config.dry_run);
     assert_int_equal(config.log_level, LOG_LEVEL_ERROR);
+    good("--enclave unix:/a,owner=4294967294,name=web --enclave unix:/b,owner=root");
+    assert_true(config.enclaves[0].owned && config.enclaves[0].owner == 4294967294);
+    assert_true(config.enclaves[1].owned && config.enclaves[1].owner == 0);
     good("--enclave vsock:16:5005 --uplink auto");
     assert_null(config.uplink);
 }
@@ -110,9 +113,16 @@ static void test_rejects(void **state)
     bad("--enclave vsock:16:1,address=fd00::1",
         "--enclave: 'vsock:16:1,address=fd00::1' has an address= that is not an IPv4 address");
     bad("--enclave vsock:16:1,slot=4", "--enclave: 'vsock:16:1,slot=4' has a part that is neither "
-                                       "name=NAME nor address=ADDRESS");
+                                       "name=NAME, address=ADDRESS nor owner=USER");
+    bad("--enclave vsock:16:1,owner=0",
+        "--enclave: 'vsock:16:1,owner=0' has an owner=, which only a "
+        "unix: socket can have");
+    bad("--enclave unix:/a,owner=no-such-user",
+        "--enclave: 'unix:/a,owner=no-such-user' has an owner= that is no user here");
+    bad("--enclave unix:/a,owner=4294967295",
+        "--enclave: 'unix:/a,owner=4294967295' has an owner= that is no user here");
     bad("--enclave vsock:16:1,", "--enclave: 'vsock:16:1,' has a part that is neither "
-                                 "name=NAME nor address=ADDRESS");
+                                 "name=NAME, address=ADDRESS nor owner=USER");
     bad(ONE "--pool 10.0.0.0/30", "--pool: '10.0.0.0/30' is too small a pool (at most /29)");
     bad(ONE "--pool 10.0.0.1/24", "--pool: '10.0.0.1/24' is not an IPv4 network, nor none");
     bad(ONE "--pool fd00::/64", "--pool: 'fd00::/64' is not an IPv4 network, nor none");
@@ -353,6 +363,7 @@ static void test_round_trip(void **state)
 {
     (void)state;
     round_trip("--enclave unix:/run/a");
+    round_trip("--enclave unix:/run/a,owner=65534,name=web");
     round_trip("--enclave unix:/run/a:b=c --pool6 none");
     round_trip(
         "--enclave vsock:16:5005,name=web,address=100.127.0.50 --enclave vsock:any:5006 "
