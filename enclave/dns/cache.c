@@ -367,6 +367,11 @@ void dns_cache_insert(struct dns_cache *cache, const struct dns_cache_key *key,
     cache->stats.inserted++;
 }
 
+void dns_cache_set_stale(struct dns_cache *cache, uint32_t stale_s)
+{
+    cache->stale_s = stale_s;
+}
+
 void dns_cache_flush(struct dns_cache *cache)
 {
     memset(cache->buckets, 0, ((size_t)cache->bucket_mask + 1) * sizeof(uint32_t));

@@ -53,6 +53,8 @@ enum dns_cache_result dns_cache_find(struct dns_cache *cache, const struct dns_c
 void dns_cache_insert(struct dns_cache *cache, const struct dns_cache_key *key,
                       const struct dns_answer *answer, const struct dns_stored *stored,
                       uint64_t now_ms);
+/* How long past their TTL answers are kept from now on. */
+void dns_cache_set_stale(struct dns_cache *cache, uint32_t stale_s);
 void dns_cache_flush(struct dns_cache *cache);
 const struct dns_cache_stats *dns_cache_stats(const struct dns_cache *cache);
 

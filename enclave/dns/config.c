@@ -230,22 +230,22 @@ const struct option_spec dns_options[] = {
      "tls://ADDRESS[:PORT]#NAME, vsock:CID:PORT, unix:PATH; may be\n"
      "repeated; or resolv-conf[:PATH] for the servers of a file like\n"
      "/etc/resolv.conf (default: what the parent offers)",
-     OPTION_IS_CALL(set_upstream, print_upstream)},
+     OPTION_IS_CALL(set_upstream, print_upstream), .live = true},
     {"tls-ca", "PATH",
      "certificates that tls:// upstreams are checked against\n"
      "(default: the system's)",
      OPTION_IS_TEXT(CONFIG, tls_ca)},
     {"host", "NAME=ADDRESS", "answer this name with this address; may be repeated",
-     OPTION_IS_CALL(set_host, print_host)},
+     OPTION_IS_CALL(set_host, print_host), .live = true},
     {"hosts-file", "PATH", "names to answer from a hosts file, or none\n(default: /etc/hosts)",
-     OPTION_IS_TEXT(CONFIG, hosts_file)},
+     OPTION_IS_TEXT(CONFIG, hosts_file), .live = true},
     {"cache", "SIZE", "memory for answers: 64k to 16G, or off (default: 32M)",
      OPTION_IS_CALL(set_cache, print_cache)},
     {"serve-stale", "SECONDS",
      "how long an expired answer may be used when no upstream\nanswers, or off (default: 86400)",
-     OPTION_IS_CALL(set_stale, print_stale)},
+     OPTION_IS_CALL(set_stale, print_stale), .live = true},
     {"timeout", "SECONDS", "answer SERVFAIL after so long (default: 4)",
-     OPTION_IS_UNSIGNED(CONFIG, timeout_seconds, 1, 60)},
+     OPTION_IS_UNSIGNED(CONFIG, timeout_seconds, 1, 60), .live = true},
     {"queries", "NUMBER", "unanswered questions in all (default: 4096)",
      OPTION_IS_UNSIGNED(CONFIG, queries, 1, UPSTREAM_IN_FLIGHT_LIMIT)},
     {"client-limit", "NUMBER", "unanswered questions of one client address (default: 1024)",
@@ -262,14 +262,15 @@ const struct option_spec dns_options[] = {
      OPTION_IS_TEXT(CONFIG, daemon_json)},
     {"resolvers-file", "PATH",
      "where causeway-enclave writes what the parent offers\n(default: " DNS_RESOLVERS_FILE ")",
-     OPTION_IS_TEXT(CONFIG, resolvers_file)},
+     OPTION_IS_TEXT(CONFIG, resolvers_file), .live = true},
+    CONTROL_OPTION_ROWS(CONFIG, control),
     {"user", "NAME", "run as this user once everything is open", OPTION_IS_TEXT(CONFIG, user)},
     {"no-sandbox", NULL, "keep all privileges (for debugging)", OPTION_IS_FLAG(CONFIG, no_sandbox)},
     {"check", NULL, "check options and host, change nothing", OPTION_IS_MODE(CONFIG, check)},
     {"print-config", NULL, "print the configuration as a file that reads back the same",
      OPTION_IS_MODE(CONFIG, print_config)},
     {"log-level", "LEVEL", "error, warning, info or debug (default: info)",
-     OPTION_IS_CALL(set_log_level, print_log_level)},
+     OPTION_IS_CALL(set_log_level, print_log_level), .live = true},
     {.name = NULL},
 };
 
@@ -308,8 +309,8 @@ static bool agree(const struct dns_config *config, char *error, size_t error_siz
     return false;
 }
 
-enum options_result dns_config_read(struct dns_config *config, int argc, char **argv, char *error,
-                                    size_t error_size)
+enum options_result dns_config_read_again(struct dns_config *config, int argc, char **argv,
+                                          char *text, char *error, size_t error_size)
 {
     *config = (struct dns_config){
         .hosts_file = "/etc/hosts",
@@ -320,16 +321,23 @@ enum options_result dns_config_read(struct dns_config *config, int argc, char **
         .queries = 4096,
         .stream_clients = 256,
         .resolvers_file = DNS_RESOLVERS_FILE,
+        .control.path = DNS_CONTROL_PATH,
         .log_level = LOG_LEVEL_INFO,
     };
-    enum options_result result = options_parse(dns_options, "causeway-dns",
-                                               "DNS for a sealed enclave: UDP and TCP in, TCP out",
-                                               argc, argv, config, error, error_size);
+    enum options_result result = options_parse_again(
+        dns_options, "causeway-dns", "DNS for a sealed enclave: UDP and TCP in, TCP out", argc,
+        argv, text, config, error, error_size);
     if (config->listen_count == 0)
         listen_on_loopback(config);
     if (result == OPTIONS_OK && !agree(config, error, error_size))
         return OPTIONS_INVALID;
     return result;
+}
+
+enum options_result dns_config_read(struct dns_config *config, int argc, char **argv, char *error,
+                                    size_t error_size)
+{
+    return dns_config_read_again(config, argc, argv, NULL, error, error_size);
 }
 
 const char *dns_listen_format(const struct dns_listen *listen, char *out)

@@ -8,6 +8,7 @@
 
 #include "enclave/dns/upstream.h"
 #include "packet/addr.h"
+#include "runtime/control.h"
 #include "runtime/link.h"
 #include "runtime/log.h"
 #include "runtime/options.h"
@@ -19,6 +20,7 @@
 #define DNS_CACHE_BYTES    (32u << 20)
 #define DNS_STALE_S        86400 /* RFC 8767 5: "between 1 and 3 days" */
 #define DNS_RESOLVERS_FILE "/run/causeway/resolvers"
+#define DNS_CONTROL_PATH   CONTROL_DIRECTORY "/dns.sock"
 
 /* Where to listen: an address for UDP and TCP, or a link that streams come over. */
 struct dns_listen {
@@ -50,6 +52,7 @@ struct dns_config {
     const char *resolv_conf; /* NULL: leave it alone */
     const char *daemon_json; /* NULL: leave it alone */
     const char *resolvers_file;
+    struct control_options control;
     const char *user;
     bool no_sandbox, check, print_config;
     enum log_level log_level;
@@ -60,6 +63,9 @@ extern const struct option_spec dns_options[];
 /* Reads the command line into *config, defaults first. error[] as options_parse(). */
 enum options_result dns_config_read(struct dns_config *config, int argc, char **argv, char *error,
                                     size_t error_size);
+/* The same for a daemon that may no longer open the file: see options_parse_again(). */
+enum options_result dns_config_read_again(struct dns_config *config, int argc, char **argv,
+                                          char *text, char *error, size_t error_size);
 
 /* "127.0.0.1:53", "[::1]:53", "vsock:any:5353"; returns out[DNS_LISTEN_TEXT_BYTES]. */
 const char *dns_listen_format(const struct dns_listen *listen, char *out);

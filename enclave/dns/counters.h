@@ -5,7 +5,6 @@
 #define CAUSEWAY_ENCLAVE_DNS_COUNTERS_H
 
 #include <stdint.h>
-#include <stdio.h>
 
 #include "enclave/dns/upstream.h"
 
@@ -63,12 +62,5 @@ struct dns_counters {
 #undef X
     uint64_t failures[UPSTREAM_FAILURE_COUNT];
 };
-
-/* Prints " key=value" for each; failures, limits and drops only when not zero. */
-void dns_counters_print(FILE *out, const struct dns_counters *counters);
-
-/* " key=value" for one upstream: its state, questions, latencies ("latency_below_250us=..."), and
- * what went wrong. */
-void dns_upstream_print(FILE *out, const struct upstream_stats *stats);
 
 #endif

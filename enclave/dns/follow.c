@@ -43,6 +43,7 @@ struct follow {
     struct event_loop *loop;
     struct event_source source; /* inotify */
     struct follow_config config;
+    char path[PATH_MAX];
     struct ip_addr own[FOLLOW_OWN_MAX];
     struct upstream_spec specs[UPSTREAMS_MAX];
     unsigned count;
@@ -306,6 +307,11 @@ unsigned follow_servers(const struct follow *follow, const struct upstream_spec 
     return follow->count;
 }
 
+const char *follow_path(const struct follow *follow)
+{
+    return follow->path;
+}
+
 struct follow *follow_open(struct event_loop *loop, const struct follow_config *config, char *error,
                            size_t error_size)
 {
@@ -322,6 +328,8 @@ struct follow *follow_open(struct event_loop *loop, const struct follow_config *
     }
     follow->loop = loop;
     follow->config = *config;
+    snprintf(follow->path, sizeof follow->path, "%s", config->path);
+    follow->config.path = follow->path;
     for (unsigned i = 0; i < config->own_count; i++)
         follow->own[i] = config->own[i];
     follow->source = (struct event_source){.fd = fd, .ready = inotify_ready, .context = follow};

@@ -11,7 +11,7 @@
 struct follow; /* opaque */
 
 struct follow_config {
-    const char *path; /* borrowed */
+    const char *path; /* copied */
     /* Addresses that this very program serves on port 53 ("0.0.0.0" and "::" stand for all of their
      * family): a name server that is one of them is left out, or questions would go in circles. */
     const struct ip_addr *own; /* copied */
@@ -30,7 +30,8 @@ struct follow_config {
  */
 struct follow *follow_open(struct event_loop *loop, const struct follow_config *config, char *error,
                            size_t error_size);
-void follow_close(struct follow *follow);
+void follow_close(struct follow *follow); /* NULL is allowed */
+const char *follow_path(const struct follow *follow);
 unsigned follow_servers(const struct follow *follow, const struct upstream_spec **specs);
 
 /* While the file is missing it is looked for: milliseconds until follow_tick(), -1: none needed. */

@@ -13,7 +13,10 @@
 #include <unistd.h>
 
 #include "enclave/dns/check.h"
+#include "enclave/dns/commands.h"
 #include "enclave/dns/config.h"
+#include "enclave/dns/live.h"
+#include "enclave/dns/report.h"
 #include "enclave/dns/server.h"
 #include "enclave/dns/takeover.h"
 #include "runtime/janitor.h"
@@ -46,6 +49,7 @@ static void clean_up(void *context)
 {
     const struct dns_config *config = context;
 
+    control_remove(&config->control);
     give_back(config->resolv_conf);
     give_back(config->daemon_json);
     for (unsigned i = 0; i < config->listen_count; i++)
@@ -73,20 +77,36 @@ struct daemon {
     struct notify notify;
     struct janitor janitor;
     struct dns_server server;
+    struct control control;
+    struct dns_commands commands;
+    struct dns_live live;
 };
 
 static void print_stats(void *context)
 {
     struct daemon *daemon = context;
 
-    dns_server_print_stats(&daemon->server, stderr);
+    dns_report_print(&daemon->server, stderr);
 }
 
 static void reload(void *context)
 {
     struct daemon *daemon = context;
 
+    dns_live_reload(&daemon->live);
     dns_server_flush(&daemon->server);
+}
+
+static void prepare_live(struct daemon *daemon, int argc, char **argv)
+{
+    daemon->live = (struct dns_live){
+        .in_force = *daemon->config,
+        .given = *daemon->config,
+        .server = &daemon->server,
+        .janitor = &daemon->janitor,
+        .argc = argc,
+        .argv = argv,
+    };
 }
 
 static int open_loop(struct daemon *daemon, char *error, size_t error_size)
@@ -111,6 +131,11 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
         dns_server_open(&daemon->server, config, &daemon->loop, error, error_size) < 0 ||
         take_over(config, error, error_size) < 0)
         return -1;
+    daemon->commands =
+        (struct dns_commands){.control = &daemon->control, .server = &daemon->server};
+    if (control_open(&daemon->control, &daemon->loop, &config->control, DNS_CONTROL_PATH,
+                     dns_command_table, &daemon->commands, error, error_size) < 0)
+        return -1;
     return config->no_sandbox ? 0
                               : sandbox_enter(&dns_server_sandbox, config->user, error, error_size);
 }
@@ -118,7 +143,7 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
 static void run(struct daemon *daemon)
 {
     while (!daemon->signals.stop) {
-        int error = dns_server_turn(&daemon->server);
+        int error = dns_server_turn(&daemon->server, control_poll(&daemon->control));
         if (error < 0) {
             log_error("the loop failed: %s", strerror(-error));
             return;
@@ -126,13 +151,18 @@ static void run(struct daemon *daemon)
     }
 }
 
-static int serve(struct dns_config *config)
+static int serve(struct dns_config *config, int argc, char **argv)
 {
     static struct daemon daemon;
     char error[1024];
 
     daemon.config = config;
-    int started = janitor_start(&daemon.janitor, clean_up, config);
+    prepare_live(&daemon, argc, argv);
+    int started = janitor_start_serving(&daemon.janitor, &(struct janitor_duties){
+                                                             .cleanup = clean_up,
+                                                             .serve = dns_live_serve,
+                                                             .context = config,
+                                                         });
     if (started < 0)
         die("cannot fork: %s", strerror(-started));
     if (start(&daemon, error, sizeof error) < 0) {
@@ -143,7 +173,8 @@ static int serve(struct dns_config *config)
     notify_ready(&daemon.notify, "listening on %u addresses", config->listen_count);
     run(&daemon);
     notify_stopping(&daemon.notify);
-    dns_server_print_stats(&daemon.server, stderr);
+    dns_report_print(&daemon.server, stderr);
+    control_close(&daemon.control);
     /* First the files, then the server: nobody is sent to a place where nobody answers. */
     janitor_finish(&daemon.janitor);
     dns_server_close(&daemon.server);
@@ -169,5 +200,5 @@ int main(int argc, char **argv)
         options_print(dns_options, &config, stdout);
         return EXIT_SUCCESS;
     }
-    return config.check ? check_dns(&config) : serve(&config);
+    return config.check ? check_dns(&config) : serve(&config, argc, argv);
 }

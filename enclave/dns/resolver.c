@@ -44,7 +44,7 @@ struct resolver {
     struct waiter *waiters;
     uint32_t free_flights, free_waiters;
     uint32_t oldest, newest; /* flights in line */
-    unsigned waiting;
+    unsigned waiting, asking;
 
     /* An answer taken apart, while it is given to those who wait. */
     uint8_t stored_bytes[DNS_MESSAGE_BYTES];
@@ -106,6 +106,17 @@ void resolver_free(struct resolver *resolver)
 void resolver_use(struct resolver *resolver, struct upstreams *upstreams)
 {
     resolver->upstreams = upstreams;
+}
+
+void resolver_change(struct resolver *resolver, struct dns_local *local, uint32_t timeout_ms)
+{
+    resolver->config.local = local;
+    resolver->config.timeout_ms = timeout_ms;
+}
+
+unsigned resolver_asking(const struct resolver *resolver)
+{
+    return resolver->asking;
 }
 
 unsigned resolver_waiting(const struct resolver *resolver)
@@ -322,6 +333,7 @@ static void end_flight(struct resolver *resolver, uint32_t index)
     flight->generation++; /* its token means nothing any more */
     flight->next = resolver->free_flights;
     resolver->free_flights = index;
+    resolver->asking--;
 }
 
 /* NONE: a table is full. */
@@ -345,6 +357,7 @@ static uint32_t start_flight(struct resolver *resolver, const struct dns_questio
         .asked_ms = now_ms,
     };
     *bucket = index;
+    resolver->asking++;
     if (resolver->config.cache != NULL)
         join_line(resolver, index);
     if (!upstreams_ask(resolver->upstreams, (uint64_t)flight->generation << 32 | index, query,

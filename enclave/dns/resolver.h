@@ -62,7 +62,11 @@ enum resolver_result resolver_ask(struct resolver *resolver, const struct dns_cl
 int resolver_timeout(const struct resolver *resolver, uint64_t now_ms);
 void resolver_tick(struct resolver *resolver, uint64_t now_ms);
 
-/* Clients that wait now. */
+/* For questions from now on. */
+void resolver_change(struct resolver *resolver, struct dns_local *local, uint32_t timeout_ms);
+
+/* Clients that wait now; questions that the upstreams are working on. */
 unsigned resolver_waiting(const struct resolver *resolver);
+unsigned resolver_asking(const struct resolver *resolver);
 
 #endif

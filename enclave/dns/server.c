@@ -2,7 +2,6 @@
 #include "enclave/dns/server.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -59,23 +58,22 @@ static int allow_files(const struct dns_config *config, char *error, size_t erro
     return -1;
 }
 
-static int make_local(struct dns_server *server, char *error, size_t error_size)
+static struct dns_local *make_local(const struct dns_config *config, char *error, size_t error_size)
 {
-    const struct dns_config *config = server->config;
+    bool has_file = strcmp(config->hosts_file, "none") != 0;
+    struct dns_local *local = dns_local_create(has_file ? config->hosts_file : NULL);
     char reason[200];
 
-    server->local =
-        dns_local_create(strcmp(config->hosts_file, "none") == 0 ? NULL : config->hosts_file);
-    for (unsigned i = 0; server->local != NULL && i < config->host_count; i++) {
-        if (!dns_local_add(server->local, config->hosts[i], reason, sizeof reason)) {
-            snprintf(error, error_size, "--host: '%.200s' %s", config->hosts[i], reason);
-            return -1;
-        }
+    if (local == NULL)
+        snprintf(error, error_size, "no memory for local names");
+    for (unsigned i = 0; local != NULL && i < config->host_count; i++) {
+        if (dns_local_add(local, config->hosts[i], reason, sizeof reason))
+            continue;
+        snprintf(error, error_size, "--host: '%.200s' %s", config->hosts[i], reason);
+        dns_local_free(local);
+        return NULL;
     }
-    if (server->local != NULL)
-        return 0;
-    snprintf(error, error_size, "no memory for local names");
-    return -1;
+    return local;
 }
 
 static int make_resolver(struct dns_server *server, char *error, size_t error_size)
@@ -86,7 +84,6 @@ static int make_resolver(struct dns_server *server, char *error, size_t error_si
         .client_limit = config->client_limit,
         .timeout_ms = config->timeout_seconds * 1000,
         .keepalive_100ms = STREAM_IDLE_MS / 100,
-        .local = server->local,
         .counters = &server->counters,
     };
 
@@ -97,12 +94,24 @@ static int make_resolver(struct dns_server *server, char *error, size_t error_si
             return -1;
         }
     }
+    server->local = make_local(config, error, error_size);
+    if (server->local == NULL)
+        return -1;
     resolver.cache = server->cache;
+    resolver.local = server->local;
     server->resolver = resolver_create(&resolver);
     if (server->resolver != NULL)
         return 0;
     snprintf(error, error_size, "no memory for %u queries", config->queries);
     return -1;
+}
+
+static bool has_tls(const struct dns_config *config)
+{
+    for (unsigned i = 0; i < config->upstream_count; i++)
+        if (config->upstreams[i].kind == UPSTREAM_TLS)
+            return true;
+    return false;
 }
 
 static int make_upstreams(struct dns_server *server, char *error, size_t error_size)
@@ -118,10 +127,12 @@ static int make_upstreams(struct dns_server *server, char *error, size_t error_s
         .context = server->resolver,
     };
 
+    /* For what they need of the host; they are put in place by find_upstreams(). */
     memcpy(upstreams.specs, config->upstreams, sizeof upstreams.specs);
     server->upstreams = upstreams_create(server->loop, &upstreams, error, error_size);
     if (server->upstreams == NULL)
         return -1;
+    server->has_tls = has_tls(config);
     resolver_use(server->resolver, server->upstreams);
     return 0;
 }
@@ -133,28 +144,49 @@ static void upstreams_changed(void *context, const struct upstream_spec *specs, 
     upstreams_replace(server->upstreams, specs, count);
 }
 
-/* Without pinned upstreams they come from a file, and change with it. */
-static int follow_file(struct dns_server *server, char *error, size_t error_size)
+/* The file that upstreams come from; NULL: they are pinned. */
+static const char *path_to_follow(const struct dns_config *config)
+{
+    if (config->upstream_count > 0)
+        return NULL;
+    return config->upstream_file != NULL ? config->upstream_file : config->resolvers_file;
+}
+
+static struct follow *follow_file(struct dns_server *server, const char *path, char *error,
+                                  size_t error_size)
 {
     const struct dns_config *config = server->config;
     struct ip_addr own[DNS_LISTENERS_MAX];
     struct follow_config follow = {
-        .path = config->upstream_file != NULL ? config->upstream_file : config->resolvers_file,
+        .path = path,
         .own = own,
         .changed = upstreams_changed,
         .context = server,
     };
-    const struct upstream_spec *specs;
 
-    if (config->upstream_count > 0)
-        return 0;
     for (unsigned i = 0; i < config->listen_count; i++)
-        if (!config->listen[i].is_link && config->listen[i].port == 53)
+        if (!config->listen[i].is_link && config->listen[i].port == DNS_PORT)
             own[follow.own_count++] = config->listen[i].address;
-    server->follow = follow_open(server->loop, &follow, error, error_size);
-    if (server->follow == NULL)
-        return -1;
-    unsigned count = follow_servers(server->follow, &specs);
+    return follow_open(server->loop, &follow, error, error_size);
+}
+
+/* Without pinned upstreams they come from a file, and change with it. */
+static int find_upstreams(struct dns_server *server, const struct dns_config *config, char *error,
+                          size_t error_size)
+{
+    const char *path = path_to_follow(config);
+    const struct upstream_spec *specs = config->upstreams;
+    unsigned count = config->upstream_count;
+    struct follow *follow = NULL;
+
+    if (path != NULL) {
+        follow = follow_file(server, path, error, error_size);
+        if (follow == NULL)
+            return -1;
+        count = follow_servers(follow, &specs);
+    }
+    follow_close(server->follow);
+    server->follow = follow;
     upstreams_replace(server->upstreams, specs, count);
     return 0;
 }
@@ -189,6 +221,7 @@ static int make_listeners(struct dns_server *server, char *error, size_t error_s
         bool foreign = false, missing_is_fine = config->listen_default && i > 0;
         int result = listen_at(server, &config->listen[i], missing_is_fine ? NULL : &foreign);
         dns_listen_format(&config->listen[i], text);
+        server->listening[i] = result == 0;
         if (result == -EADDRNOTAVAIL || (result == -EAFNOSUPPORT && missing_is_fine)) {
             log_info("%s is not an address of this machine: not listening there", text);
         } else if (result < 0) {
@@ -207,10 +240,11 @@ int dns_server_open(struct dns_server *server, const struct dns_config *config,
                     struct event_loop *loop, char *error, size_t error_size)
 {
     *server = (struct dns_server){.config = config, .loop = loop};
-    if (allow_files(config, error, error_size) < 0 || make_local(server, error, error_size) < 0 ||
+    if (allow_files(config, error, error_size) < 0 ||
         make_resolver(server, error, error_size) < 0 ||
         make_upstreams(server, error, error_size) < 0 ||
-        follow_file(server, error, error_size) < 0 || make_listeners(server, error, error_size) < 0)
+        find_upstreams(server, config, error, error_size) < 0 ||
+        make_listeners(server, error, error_size) < 0)
         return -1;
     return 0;
 }
@@ -230,27 +264,62 @@ void dns_server_close(struct dns_server *server)
         dns_local_free(server->local);
 }
 
-/* ---- running ---- */
+/* ---- changing ---- */
 
-static int earlier(int a, int b)
+static bool follows_still(const struct dns_server *server, const struct dns_config *fresh)
 {
-    if (a < 0 || b < 0)
-        return a < 0 ? b : a;
-    return a < b ? a : b;
+    const char *path = path_to_follow(fresh);
+
+    return path != NULL && server->follow != NULL && strcmp(path, follow_path(server->follow)) == 0;
 }
+
+int dns_server_change(struct dns_server *server, const struct dns_config *fresh, char *error,
+                      size_t error_size)
+{
+    if (has_tls(fresh) && !server->has_tls) {
+        snprintf(error, error_size,
+                 "--upstream: the first one of tls:// needs a restart, to load certificates");
+        return -1;
+    }
+    struct dns_local *local = make_local(fresh, error, error_size);
+    if (local == NULL)
+        return -1;
+    if (!follows_still(server, fresh) && find_upstreams(server, fresh, error, error_size) < 0) {
+        dns_local_free(local);
+        return -1;
+    }
+    resolver_change(server->resolver, local, fresh->timeout_seconds * 1000);
+    dns_local_free(server->local);
+    server->local = local;
+    if (server->cache != NULL)
+        dns_cache_set_stale(server->cache, fresh->stale_seconds);
+    return 0;
+}
+
+void dns_server_flush(struct dns_server *server)
+{
+    server->counters.flushes++;
+    dns_local_refresh(server->local);
+    if (server->cache != NULL)
+        dns_cache_flush(server->cache);
+    log_info("the cache is empty now");
+}
+
+/* ---- running ---- */
 
 static int follow_wait(const struct dns_server *server, uint64_t now_ms)
 {
     return server->follow != NULL ? follow_timeout(server->follow, now_ms) : -1;
 }
 
-int dns_server_turn(struct dns_server *server)
+int dns_server_turn(struct dns_server *server, int at_most_ms)
 {
     uint64_t now_ms = clock_ms();
-    int timeout_ms = earlier(follow_wait(server, now_ms),
-                             earlier(upstreams_timeout(server->upstreams, now_ms),
-                                     earlier(resolver_timeout(server->resolver, now_ms),
-                                             streams_timeout(server->streams, now_ms))));
+    int timeout_ms = event_sooner(at_most_ms, follow_wait(server, now_ms));
+
+    timeout_ms = event_sooner(timeout_ms, upstreams_timeout(server->upstreams, now_ms));
+    timeout_ms = event_sooner(timeout_ms, resolver_timeout(server->resolver, now_ms));
+    timeout_ms = event_sooner(timeout_ms, streams_timeout(server->streams, now_ms));
     int result = event_wait(server->loop, timeout_ms);
 
     now_ms = clock_ms();
@@ -264,40 +333,4 @@ int dns_server_turn(struct dns_server *server)
     for (unsigned i = 0; i < server->datagram_count; i++)
         listen_udp_flush(server->datagrams[i]);
     return result;
-}
-
-void dns_server_flush(struct dns_server *server)
-{
-    server->counters.flushes++;
-    dns_local_refresh(server->local);
-    if (server->cache != NULL)
-        dns_cache_flush(server->cache);
-    log_info("the cache is empty now");
-}
-
-static void print_cache(const struct dns_server *server, FILE *out)
-{
-    const struct dns_cache_stats *stats = dns_cache_stats(server->cache);
-
-    fprintf(out,
-            "stats cache entries=%" PRIu64 " bytes_used=%" PRIu64 " inserted=%" PRIu64
-            " evicted=%" PRIu64 " expired=%" PRIu64 " too_large=%" PRIu64 "\n",
-            stats->entries, stats->bytes_used, stats->inserted, stats->evicted, stats->expired,
-            stats->too_large);
-}
-
-void dns_server_print_stats(struct dns_server *server, FILE *out)
-{
-    fprintf(out, "stats server waiting=%u connections=%u", resolver_waiting(server->resolver),
-            streams_open(server->streams));
-    dns_counters_print(out, &server->counters);
-    fputc('\n', out);
-    if (server->cache != NULL)
-        print_cache(server, out);
-    for (unsigned i = 0; i < upstreams_count(server->upstreams); i++) {
-        const struct upstream_stats *stats = upstreams_stats(server->upstreams, i);
-        fprintf(out, "stats upstream=%s", stats->text);
-        dns_upstream_print(out, stats);
-        fputc('\n', out);
-    }
 }

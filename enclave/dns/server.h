@@ -13,15 +13,17 @@
 #include "runtime/sandbox.h"
 
 struct dns_server {
-    const struct dns_config *config;
+    const struct dns_config *config; /* as it was at the start; live options may have changed */
     struct event_loop *loop;
     struct dns_counters counters;
     struct dns_cache *cache; /* NULL: off */
     struct dns_local *local;
     struct resolver *resolver;
     struct upstreams *upstreams;
+    bool has_tls;          /* certificates were loaded */
     struct follow *follow; /* NULL: the upstreams are pinned */
     struct streams *streams;
+    bool listening[DNS_LISTENERS_MAX]; /* by the configuration's order */
     struct listen_udp *datagrams[DNS_LISTENERS_MAX];
     unsigned datagram_count;
 };
@@ -34,11 +36,17 @@ int dns_server_open(struct dns_server *server, const struct dns_config *config,
                     struct event_loop *loop, char *error, size_t error_size);
 void dns_server_close(struct dns_server *server);
 
-/* Waits for events and handles them. 0 or negative errno of the loop. */
-int dns_server_turn(struct dns_server *server);
-
-void dns_server_print_stats(struct dns_server *server, FILE *out);
+/*
+ * Takes over what can change while it runs: the options that are marked as live. Borrows nothing of
+ * *fresh. 0, or -1 with a sentence, and nothing has changed. Questions in flight go on.
+ */
+int dns_server_change(struct dns_server *server, const struct dns_config *fresh, char *error,
+                      size_t error_size);
 /* Forgets what is in the cache. */
 void dns_server_flush(struct dns_server *server);
+
+/* Waits for events, at_most_ms (-1: for ever), and handles them. 0 or negative errno of the loop.
+ */
+int dns_server_turn(struct dns_server *server, int at_most_ms);
 
 #endif

@@ -102,16 +102,24 @@ bool upstreams_ask(struct upstreams *upstreams, uint64_t token, const struct dns
 int upstreams_timeout(const struct upstreams *upstreams, uint64_t now_ms);
 void upstreams_tick(struct upstreams *upstreams, uint64_t now_ms);
 
-#define UPSTREAM_LATENCY_BUCKETS 16 /* bucket i: below 2^i * 250 us; the last is open */
+#define UPSTREAM_LATENCY_BUCKETS 16 /* bucket i: below 2^i units; the last is open */
+#define UPSTREAM_LATENCY_UNIT_US 250
+#define UPSTREAM_COUNTERS(X)                                                                       \
+    X(queries)                                                                                     \
+    X(answers)                                                                                     \
+    X(late_answers)   /* came when the question had been answered or given up */                   \
+    X(connects)       /* connections that came up */                                               \
+    X(reconnect_asks) /* asked again because their connection was lost */                          \
+    X(tls_resumed)    /* of connects: with a session of an earlier one */                          \
+    X(bytes_sent)                                                                                  \
+    X(bytes_received)                                                                              \
+    X(latency_sum_us)
 struct upstream_stats {
     char text[UPSTREAM_TEXT_BYTES];
     bool healthy;
-    uint64_t queries, answers;
-    uint64_t late_answers;   /* came when the question had been answered or given up */
-    uint64_t connects;       /* connections that came up */
-    uint64_t reconnect_asks; /* asked again because their connection was lost */
-    uint64_t tls_resumed;    /* of connects: with a session of an earlier one */
-    uint64_t bytes_sent, bytes_received;
+#define X(name) uint64_t name;
+    UPSTREAM_COUNTERS(X)
+#undef X
     uint64_t failures[UPSTREAM_FAILURE_COUNT];
     uint64_t mismatches[DNS_ANSWER_ERROR_COUNT];
     uint64_t latency[UPSTREAM_LATENCY_BUCKETS];

@@ -395,7 +395,7 @@ static void pump(struct server *server, uint64_t now_ms)
 
 static void note_latency(struct server *server, const struct ask *ask, uint64_t now_us)
 {
-    uint64_t limit_us = 250, taken_us = now_us - ask->sent_us;
+    uint64_t limit_us = UPSTREAM_LATENCY_UNIT_US, taken_us = now_us - ask->sent_us;
     unsigned bucket = 0;
 
     while (bucket < UPSTREAM_LATENCY_BUCKETS - 1 && taken_us >= limit_us) {
@@ -403,6 +403,7 @@ static void note_latency(struct server *server, const struct ask *ask, uint64_t 
         bucket++;
     }
     server->stats.latency[bucket]++;
+    server->stats.latency_sum_us += taken_us;
 }
 
 static void mismatch(struct server *server, struct question *question, enum dns_answer_error error)

@@ -21,7 +21,13 @@ uint64_t ctl_number(struct json_object *object, const char *key)
 
 const char *ctl_role(struct json_object *status)
 {
-    return strcmp(ctl_text(status, "program"), "causeway-parent") == 0 ? "parent" : "enclave";
+    static const char *const roles[] = {"parent", "dns"};
+    const char *program = ctl_text(status, "program");
+
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+        if (strncmp(program, "causeway-", 9) == 0 && strcmp(program + 9, roles[i]) == 0)
+            return roles[i];
+    return "enclave";
 }
 
 static size_t array_length(struct json_object *array)
@@ -55,14 +61,13 @@ unsigned ctl_lanes(struct json_object *status, struct ctl_lane *out, unsigned ma
     return count;
 }
 
-static uint64_t all_drops(struct json_object *lane)
+uint64_t ctl_sum(struct json_object *reasons)
 {
-    struct json_object *drops = json_object_object_get(lane, "drops");
-    uint64_t sum = ctl_number(lane, "queue_dropped");
+    uint64_t sum = 0;
 
-    if (!json_object_is_type(drops, json_type_object))
-        return sum;
-    json_object_object_foreach(drops, reason, count)
+    if (!json_object_is_type(reasons, json_type_object))
+        return 0;
+    json_object_object_foreach(reasons, reason, count)
     {
         (void)reason;
         sum += json_object_get_uint64(count);
@@ -70,14 +75,19 @@ static uint64_t all_drops(struct json_object *lane)
     return sum;
 }
 
-static uint64_t grown(struct json_object *before, struct json_object *after, const char *key)
+static uint64_t all_drops(struct json_object *lane)
+{
+    return ctl_number(lane, "queue_dropped") + ctl_sum(json_object_object_get(lane, "drops"));
+}
+
+uint64_t ctl_grown(struct json_object *before, struct json_object *after, const char *key)
 {
     uint64_t was = ctl_number(before, key), is = ctl_number(after, key);
 
     return is > was ? is - was : 0; /* a restarted daemon counts from zero */
 }
 
-static void add_number(struct json_object *object, const char *key, double value)
+void ctl_add_number(struct json_object *object, const char *key, double value)
 {
     json_object_object_add(object, key, json_object_new_uint64((uint64_t)(value + 0.5)));
 }
@@ -92,14 +102,16 @@ static void add_lane_rates(struct json_object *before, struct json_object *after
         {"writes", "sent_writes"},
     };
     struct json_object *rates = json_object_new_object();
-    uint64_t writes = grown(before, after, "sent_writes");
+    uint64_t writes = ctl_grown(before, after, "sent_writes");
     uint64_t dropped = all_drops(before), drops = all_drops(after);
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        add_number(rates, rows[i].rate, (double)grown(before, after, rows[i].counter) / seconds);
-    add_number(rates, "bytes_per_write",
-               writes > 0 ? (double)grown(before, after, "sent_bytes") / (double)writes : 0);
-    add_number(rates, "drops", drops > dropped ? (double)(drops - dropped) / seconds : 0);
+        ctl_add_number(rates, rows[i].rate,
+                       (double)ctl_grown(before, after, rows[i].counter) / seconds);
+    ctl_add_number(rates, "bytes_per_write",
+                   writes > 0 ? (double)ctl_grown(before, after, "sent_bytes") / (double)writes
+                              : 0);
+    ctl_add_number(rates, "drops", drops > dropped ? (double)(drops - dropped) / seconds : 0);
     json_object_object_add(after, "rates", rates);
 }
 
@@ -114,13 +126,14 @@ void ctl_add_rates(struct json_object *before, struct json_object *after)
     static struct ctl_lane old[CTL_LANES_MAX], new[CTL_LANES_MAX];
     unsigned old_count = ctl_lanes(before, old, CTL_LANES_MAX);
     unsigned new_count = ctl_lanes(after, new, CTL_LANES_MAX);
-    uint64_t elapsed_ms = grown(before, after, "uptime_ms");
+    uint64_t elapsed_ms = ctl_grown(before, after, "uptime_ms");
     double seconds = elapsed_ms > 0 ? (double)elapsed_ms / 1000 : 1;
 
     for (unsigned i = 0; i < new_count; i++)
         for (unsigned j = 0; j < old_count; j++)
             if (same_lane(&new[i], &old[j]))
                 add_lane_rates(old[j].lane, new[i].lane, seconds);
+    ctl_dns_add_rates(before, after, seconds);
 }
 
 static void sleep_ms(unsigned ms)
@@ -144,6 +157,7 @@ unsigned ctl_sample(const struct ctl_targets *targets, unsigned interval_ms,
             ctl_error("%s", error);
         else if (before[i] != NULL)
             ctl_add_rates(before[i], answers[i]);
+        ctl_dns_add_latencies(answers[i]);
         json_object_put(before[i]);
         answered += answers[i] != NULL;
     }

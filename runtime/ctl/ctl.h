@@ -70,8 +70,20 @@ struct ctl_lane {
 unsigned ctl_lanes(struct json_object *status, struct ctl_lane *out, unsigned max);
 #define CTL_LANES_MAX 512 /* 64 enclaves of 8 lanes */
 
-/* "parent" or "enclave" */
+/* "parent", "enclave" or "dns" */
 const char *ctl_role(struct json_object *status);
+
+/* By how much a counter has grown between two answers; 0 if the daemon was restarted. */
+uint64_t ctl_grown(struct json_object *before, struct json_object *after, const char *key);
+/* Adds a member, rounded. */
+void ctl_add_number(struct json_object *object, const char *key, double value);
+/* Of an object "reason": count. */
+uint64_t ctl_sum(struct json_object *reasons);
+/* A line "LABEL: reason 3, other 1" of those that are not zero; nothing if all are. */
+void ctl_print_reasons(const char *label, struct json_object *reasons);
+
+/* A number in a column of nine: " 987", "12.3k", "4.5G". */
+void ctl_print_cell(uint64_t number);
 
 /*
  * Adds an object "rates" to every lane of `after` that `before` has too: packets and bytes a second
@@ -85,6 +97,16 @@ void ctl_add_rates(struct json_object *before, struct json_object *after);
  */
 unsigned ctl_sample(const struct ctl_targets *targets, unsigned interval_ms,
                     struct json_object **answers);
+
+/* ---- causeway-dns's answers; those of others are left alone ---- */
+
+/* Adds an object "rates" to the answer, and to every upstream that `before` has too. */
+void ctl_dns_add_rates(struct json_object *before, struct json_object *after, double seconds);
+/* Adds p50_us, p90_us and p99_us to every upstream that has answered: the upper bounds of the
+ * histogram's buckets in which they lie, for the last one its lower bound. NULL is allowed. */
+void ctl_dns_add_latencies(struct json_object *status);
+void ctl_dns_print_status(struct json_object *status);
+void ctl_dns_print_view(struct json_object *status);
 
 /* ---- commands ---- */
 

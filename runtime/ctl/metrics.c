@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/ctl/ctl.h"
+#include "runtime/ctl/metrics.h"
 
 struct settings {
     struct ctl_targets targets;
@@ -20,11 +20,6 @@ static const struct option_spec table[] = {
      OPTION_IS_TEXT(struct settings, listen)},
     CTL_CONTROL_ROW,
     {.name = NULL},
-};
-
-struct metric {
-    const char *key, *name, *type, *help;
-    double scale;
 };
 
 static const struct metric lane_metrics[] = {
@@ -76,22 +71,13 @@ static const struct metric control_metrics[] = {
     {"dropped", "control_dropped_clients_total", "counter", "Clients dropped for being too slow",
      1},
 };
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-
-struct scrape {
-    FILE *out;
-    unsigned count;
-    struct json_object *answers[CTL_TARGETS_MAX]; /* NULL: does not answer */
-    const char *paths[CTL_TARGETS_MAX];
-};
-
-static void print_head(FILE *out, const char *name, const char *type, const char *help)
+void metrics_head(FILE *out, const char *name, const char *type, const char *help)
 {
     fprintf(out, "# HELP causeway_%s %s\n# TYPE causeway_%s %s\n", name, help, name, type);
 }
 
-/* ,KEY="VALUE" with the three characters escaped that have to be. */
-static void print_label(FILE *out, const char *before, const char *key, const char *value)
+/* The three characters escaped that have to be. */
+void metrics_label(FILE *out, const char *before, const char *key, const char *value)
 {
     fprintf(out, "%s%s=\"", before, key);
     for (; *value != '\0'; value++) {
@@ -105,7 +91,7 @@ static void print_label(FILE *out, const char *before, const char *key, const ch
     fputc('"', out);
 }
 
-static void print_value(FILE *out, uint64_t value, double scale)
+void metrics_value(FILE *out, uint64_t value, double scale)
 {
     if (scale < 1)
         fprintf(out, "} %.6f\n", (double)value * scale);
@@ -113,11 +99,10 @@ static void print_value(FILE *out, uint64_t value, double scale)
         fprintf(out, "} %" PRIu64 "\n", value);
 }
 
-/* causeway_NAME{daemon="parent" */
-static void begin_sample(FILE *out, const char *name, const char *role)
+void metrics_begin(FILE *out, const char *name, const char *role)
 {
     fprintf(out, "causeway_%s{", name);
-    print_label(out, "", "daemon", role);
+    metrics_label(out, "", "daemon", role);
 }
 
 static void begin_lane_sample(FILE *out, const char *name, const char *role,
@@ -126,10 +111,10 @@ static void begin_lane_sample(FILE *out, const char *name, const char *role,
     char number[24];
 
     snprintf(number, sizeof number, "%" PRIu64, ctl_number(lane->lane, "lane"));
-    begin_sample(out, name, role);
-    print_label(out, ",", "enclave", strcmp(role, "parent") == 0 ? lane->enclave : "");
-    print_label(out, ",", "peer", lane->peer);
-    print_label(out, ",", "lane", number);
+    metrics_begin(out, name, role);
+    metrics_label(out, ",", "enclave", strcmp(role, "parent") == 0 ? lane->enclave : "");
+    metrics_label(out, ",", "peer", lane->peer);
+    metrics_label(out, ",", "lane", number);
 }
 
 /* Calls print for every lane of every daemon. */
@@ -152,7 +137,7 @@ static void print_counter(FILE *out, const char *role, const struct ctl_lane *la
                           const struct metric *metric)
 {
     begin_lane_sample(out, metric->name, role, lane);
-    print_value(out, ctl_number(lane->lane, metric->key), metric->scale);
+    metrics_value(out, ctl_number(lane->lane, metric->key), metric->scale);
 }
 
 static void print_lane_up(FILE *out, const char *role, const struct ctl_lane *lane,
@@ -160,7 +145,7 @@ static void print_lane_up(FILE *out, const char *role, const struct ctl_lane *la
 {
     (void)metric;
     begin_lane_sample(out, "lane_up", role, lane);
-    print_value(out, strcmp(ctl_text(lane->lane, "state"), "running") == 0, 1);
+    metrics_value(out, strcmp(ctl_text(lane->lane, "state"), "running") == 0, 1);
 }
 
 static void print_lane_drops(FILE *out, const char *role, const struct ctl_lane *lane,
@@ -174,23 +159,22 @@ static void print_lane_drops(FILE *out, const char *role, const struct ctl_lane 
     json_object_object_foreach(drops, reason, count)
     {
         begin_lane_sample(out, "dropped_packets_total", role, lane);
-        print_label(out, ",", "reason", reason);
-        print_value(out, json_object_get_uint64(count), 1);
+        metrics_label(out, ",", "reason", reason);
+        metrics_value(out, json_object_get_uint64(count), 1);
     }
 }
 
-/* Metrics of an object that each daemon has once. */
-static void print_object(const struct scrape *scrape, const char *object,
-                         const struct metric *metrics, size_t count)
+void metrics_object(const struct scrape *scrape, const char *object, const struct metric *metrics,
+                    size_t count)
 {
     for (size_t m = 0; m < count; m++) {
-        print_head(scrape->out, metrics[m].name, metrics[m].type, metrics[m].help);
+        metrics_head(scrape->out, metrics[m].name, metrics[m].type, metrics[m].help);
         for (unsigned i = 0; i < scrape->count; i++) {
             struct json_object *part = json_object_object_get(scrape->answers[i], object);
             if (part == NULL)
                 continue;
-            begin_sample(scrape->out, metrics[m].name, ctl_role(scrape->answers[i]));
-            print_value(scrape->out, ctl_number(part, metrics[m].key), metrics[m].scale);
+            metrics_begin(scrape->out, metrics[m].name, ctl_role(scrape->answers[i]));
+            metrics_value(scrape->out, ctl_number(part, metrics[m].key), metrics[m].scale);
         }
     }
 }
@@ -199,42 +183,43 @@ static void print_daemons(const struct scrape *scrape)
 {
     FILE *out = scrape->out;
 
-    print_head(out, "up", "gauge", "Whether the daemon behind a control socket answers");
+    metrics_head(out, "up", "gauge", "Whether the daemon behind a control socket answers");
     for (unsigned i = 0; i < scrape->count; i++) {
         fprintf(out, "causeway_up{");
-        print_label(out, "", "control", scrape->paths[i]);
-        print_value(out, scrape->answers[i] != NULL, 1);
+        metrics_label(out, "", "control", scrape->paths[i]);
+        metrics_value(out, scrape->answers[i] != NULL, 1);
     }
-    print_head(out, "build_info", "gauge", "Version of a daemon");
+    metrics_head(out, "build_info", "gauge", "Version of a daemon");
     for (unsigned i = 0; i < scrape->count; i++) {
         if (scrape->answers[i] == NULL)
             continue;
-        begin_sample(out, "build_info", ctl_role(scrape->answers[i]));
-        print_label(out, ",", "version", ctl_text(scrape->answers[i], "version"));
-        print_value(out, 1, 1);
+        metrics_begin(out, "build_info", ctl_role(scrape->answers[i]));
+        metrics_label(out, ",", "version", ctl_text(scrape->answers[i], "version"));
+        metrics_value(out, 1, 1);
     }
-    print_head(out, "uptime_seconds", "gauge", "Time since the daemon's start");
+    metrics_head(out, "uptime_seconds", "gauge", "Time since the daemon's start");
     for (unsigned i = 0; i < scrape->count; i++) {
         if (scrape->answers[i] == NULL)
             continue;
-        begin_sample(out, "uptime_seconds", ctl_role(scrape->answers[i]));
-        print_value(out, ctl_number(scrape->answers[i], "uptime_ms"), 1e-3);
+        metrics_begin(out, "uptime_seconds", ctl_role(scrape->answers[i]));
+        metrics_value(out, ctl_number(scrape->answers[i], "uptime_ms"), 1e-3);
     }
 }
 
 static void print_all(const struct scrape *scrape)
 {
     print_daemons(scrape);
-    print_object(scrape, "handshakes", handshake_metrics, LENGTH(handshake_metrics));
-    print_object(scrape, "control", control_metrics, LENGTH(control_metrics));
-    print_head(scrape->out, "lane_up", "gauge", "Whether the lane's stream is connected");
+    metrics_object(scrape, "handshakes", handshake_metrics, METRICS_LENGTH(handshake_metrics));
+    metrics_object(scrape, "control", control_metrics, METRICS_LENGTH(control_metrics));
+    metrics_head(scrape->out, "lane_up", "gauge", "Whether the lane's stream is connected");
     each_lane(scrape, print_lane_up, NULL);
-    for (size_t m = 0; m < LENGTH(lane_metrics); m++) {
-        print_head(scrape->out, lane_metrics[m].name, lane_metrics[m].type, lane_metrics[m].help);
+    for (size_t m = 0; m < METRICS_LENGTH(lane_metrics); m++) {
+        metrics_head(scrape->out, lane_metrics[m].name, lane_metrics[m].type, lane_metrics[m].help);
         each_lane(scrape, print_counter, &lane_metrics[m]);
     }
-    print_head(scrape->out, "dropped_packets_total", "counter", "Packets dropped, by reason");
+    metrics_head(scrape->out, "dropped_packets_total", "counter", "Packets dropped, by reason");
     each_lane(scrape, print_lane_drops, NULL);
+    metrics_dns(scrape);
 }
 
 void ctl_print_metrics(const struct ctl_targets *targets, FILE *out)

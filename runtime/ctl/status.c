@@ -45,18 +45,20 @@ static const char *rate_text(uint64_t bytes_per_second, char *out, size_t size)
     return out;
 }
 
-static void print_drops(struct json_object *lane)
+/* "LABEL: queue 1, reason 3" of what is not zero. */
+static void print_counts(const char *label, uint64_t queue, struct json_object *reasons)
 {
-    struct json_object *drops = json_object_object_get(lane, "drops");
-    uint64_t queue = ctl_number(lane, "queue_dropped");
-    const char *before = "    dropped: ";
+    const char *before = ": ";
 
+    if (queue + ctl_sum(reasons) == 0)
+        return;
+    printf("%s", label);
     if (queue > 0) {
         printf("%squeue %" PRIu64, before, queue);
         before = ", ";
     }
-    if (json_object_is_type(drops, json_type_object)) {
-        json_object_object_foreach(drops, reason, count)
+    if (json_object_is_type(reasons, json_type_object)) {
+        json_object_object_foreach(reasons, reason, count)
         {
             if (json_object_get_uint64(count) == 0)
                 continue;
@@ -64,8 +66,12 @@ static void print_drops(struct json_object *lane)
             before = ", ";
         }
     }
-    if (before[0] == ',')
-        printf("\n");
+    printf("\n");
+}
+
+void ctl_print_reasons(const char *label, struct json_object *reasons)
+{
+    print_counts(label, 0, reasons);
 }
 
 static void print_lane(struct json_object *lane)
@@ -85,7 +91,8 @@ static void print_lane(struct json_object *lane)
            ctl_number(lane, "captured_packets"), ctl_number(lane, "captured_bytes"),
            ctl_number(lane, "captured_super"), ctl_number(lane, "sent_writes"),
            ctl_number(lane, "injected_packets"), ctl_number(lane, "injected_bytes"));
-    print_drops(lane);
+    print_counts("    dropped", ctl_number(lane, "queue_dropped"),
+                 json_object_object_get(lane, "drops"));
 }
 
 static void print_lanes(struct json_object *owner)
@@ -155,21 +162,30 @@ static void print_own(struct json_object *status)
     print_lanes(status);
 }
 
-static void print_status(struct json_object *status)
+static void print_kernel(struct json_object *kernel)
 {
-    struct json_object *kernel = json_object_object_get(status, "kernel");
-    uint64_t seconds = ctl_number(status, "uptime_ms") / 1000;
-
-    printf("%s %s, PID %" PRIu64 ", up %" PRIu64 ":%02u:%02u\n", ctl_text(status, "program"),
-           ctl_text(status, "version"), ctl_number(status, "pid"), seconds / 3600,
-           (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60));
     printf("Linux %s, capture by %s, io_uring with %s, UDP super-packets %s",
            ctl_text(kernel, "release"), ctl_text(kernel, "capture"), ctl_text(kernel, "io_uring"),
            ctl_text(kernel, "udp_super_packets"));
     if (ctl_text(kernel, "firewall")[0] != '\0')
         printf(", rules in %s", ctl_text(kernel, "firewall"));
     printf("\n");
-    if (strcmp(ctl_role(status), "parent") == 0)
+}
+
+static void print_status(struct json_object *status)
+{
+    uint64_t seconds = ctl_number(status, "uptime_ms") / 1000;
+    const char *role = ctl_role(status);
+
+    printf("%s %s, PID %" PRIu64 ", up %" PRIu64 ":%02u:%02u\n", ctl_text(status, "program"),
+           ctl_text(status, "version"), ctl_number(status, "pid"), seconds / 3600,
+           (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60));
+    if (strcmp(role, "dns") == 0) {
+        ctl_dns_print_status(status);
+        return;
+    }
+    print_kernel(json_object_object_get(status, "kernel"));
+    if (strcmp(role, "parent") == 0)
         print_parent(status);
     else
         print_own(status);

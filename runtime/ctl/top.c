@@ -38,7 +38,7 @@ static const char *short_number(uint64_t number, char *out, size_t size)
     return out;
 }
 
-static void print_cell(uint64_t number)
+void ctl_print_cell(uint64_t number)
 {
     char text[32];
 
@@ -52,15 +52,15 @@ static void print_row(const struct ctl_lane *lane)
 
     printf("%-20.20s %4" PRIu64 " %-10.10s", lane->enclave, ctl_number(lane->lane, "lane"),
            ctl_text(lane->lane, "state"));
-    print_cell(ctl_number(rates, "out_bytes") * 8);
-    print_cell(ctl_number(rates, "out_packets"));
-    print_cell(ctl_number(rates, "in_bytes") * 8);
-    print_cell(ctl_number(rates, "in_packets"));
-    print_cell(ctl_number(rates, "bytes_per_write"));
-    print_cell(queue);
-    print_cell(ctl_number(lane->lane, "queue_bytes"));
-    print_cell(ctl_number(lane->lane, "rtt_us"));
-    print_cell(ctl_number(rates, "drops"));
+    ctl_print_cell(ctl_number(rates, "out_bytes") * 8);
+    ctl_print_cell(ctl_number(rates, "out_packets"));
+    ctl_print_cell(ctl_number(rates, "in_bytes") * 8);
+    ctl_print_cell(ctl_number(rates, "in_packets"));
+    ctl_print_cell(ctl_number(rates, "bytes_per_write"));
+    ctl_print_cell(queue);
+    ctl_print_cell(ctl_number(lane->lane, "queue_bytes"));
+    ctl_print_cell(ctl_number(lane->lane, "rtt_us"));
+    ctl_print_cell(ctl_number(rates, "drops"));
     printf("\n");
 }
 
@@ -69,6 +69,10 @@ static void print_view(struct json_object *status)
     static struct ctl_lane lanes[CTL_LANES_MAX];
     unsigned count = ctl_lanes(status, lanes, CTL_LANES_MAX);
 
+    if (strcmp(ctl_role(status), "dns") == 0) {
+        ctl_dns_print_view(status);
+        return;
+    }
     printf("%s, PID %" PRIu64 ", capture by %s\n", ctl_text(status, "program"),
            ctl_number(status, "pid"),
            ctl_text(json_object_object_get(status, "kernel"), "capture"));

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """causewayctl and the control sockets, as tests use them."""
 import json
+import re
 import socket
 import subprocess
 
+import pytest
 from system import BUILD
 
 CTL = BUILD / "runtime" / "ctl" / "causewayctl"
@@ -15,9 +17,14 @@ def socket_of(tunnel, role):
 
 
 def ctl(tunnel, role, *arguments, check=True):
-    """Runs causewayctl for one daemon, from outside of every namespace: a Unix socket is enough."""
-    done = subprocess.run([CTL, *arguments, "--control", socket_of(tunnel, role)], text=True,
-                          capture_output=True, timeout=120, check=False)
+    """Runs causewayctl for one daemon."""
+    return ctl_at(socket_of(tunnel, role), *arguments, check=check)
+
+
+def ctl_at(path, *arguments, check=True):
+    """The same by the socket, from outside of every namespace: a Unix socket is enough."""
+    done = subprocess.run([CTL, *arguments, "--control", path], text=True, capture_output=True,
+                          timeout=120, check=False)
     assert not check or done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
     return done
 
@@ -61,3 +68,23 @@ class Client:
     def close(self):
         self.lines.close()
         self.socket.close()
+
+
+# ---- metrics
+
+def parse_metrics(text):
+    parser = pytest.importorskip("prometheus_client.parser")
+    return {family.name: family for family in parser.text_string_to_metric_families(text)}
+
+
+def check_names(text):
+    """Prometheus' naming conventions, as far as a program can hold them against a text."""
+    families = parse_metrics(text)
+    assert families and all(name.startswith("causeway_") for name in families)
+    for family in families.values():
+        assert family.documentation
+        for sample in family.samples:
+            assert sample.name.endswith("_total") == (family.type == "counter"), sample.name
+    seen = re.findall(r"^# TYPE (\S+)", text, re.M)
+    assert len(seen) == len(set(seen)), "a family stands in one piece"
+    return families

@@ -22,7 +22,9 @@ OTHER = {4: "192.0.2.53", 6: "2001:db8::53"}
 
 class DnsDaemon(Daemon):
     def __init__(self, namespace, arguments, directory, label):
-        super().__init__(namespace, "causeway-dns", arguments, directory, label)
+        self.control = os.path.join(directory, f"{label}.sock")
+        super().__init__(namespace, "causeway-dns", ["--control", self.control, *arguments],
+                         directory, label)
         self.command[0] = str(PROGRAM)
 
     def wait_ready(self):

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from control import CTL, Client, ctl, lanes, socket_of, status
+from control import CTL, Client, check_names, ctl, lanes, socket_of, status
 from netns import differences, snapshot, wait_for
 from system import BUILD
 from test_config import reach
@@ -112,24 +112,6 @@ def test_an_enclave_that_never_came(workshop, tmp_path):
 
 
 # ---- metrics
-
-def parse_metrics(text):
-    parser = pytest.importorskip("prometheus_client.parser")
-    return {family.name: family for family in parser.text_string_to_metric_families(text)}
-
-
-def check_names(text):
-    """Prometheus' naming conventions, as far as a program can hold them against a text."""
-    families = parse_metrics(text)
-    assert families and all(name.startswith("causeway_") for name in families)
-    for family in families.values():
-        assert family.documentation
-        for sample in family.samples:
-            assert sample.name.endswith("_total") == (family.type == "counter"), sample.name
-    seen = re.findall(r"^# TYPE (\S+)", text, re.M)
-    assert len(seen) == len(set(seen)), "a family stands in one piece"
-    return families
-
 
 @pytest.mark.parametrize("role", ROLES)
 def test_metrics(running, role):
