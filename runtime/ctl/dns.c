@@ -94,7 +94,8 @@ static void add_upstream_rates(struct json_object *before, struct json_object *a
 
     ctl_add_number(rates, "queries", (double)ctl_grown(before, after, "queries") / seconds);
     ctl_add_number(rates, "answers", (double)ctl_grown(before, after, "answers") / seconds);
-    uint64_t failed = ctl_sum(member(before, "failures")), fails = ctl_sum(member(after, "failures"));
+    uint64_t failed = ctl_sum(member(before, "failures")),
+             fails = ctl_sum(member(after, "failures"));
     ctl_add_number(rates, "failures", fails > failed ? (double)(fails - failed) / seconds : 0);
     add_percentiles(rates, member(before, "latency"), member(after, "latency"));
     json_object_object_add(after, "rates", rates);
@@ -163,8 +164,8 @@ static void print_questions(struct json_object *status)
     if (rates != NULL)
         printf(", %" PRIu64 " a second", ctl_number(rates, "queries"));
     printf("; %" PRIu64 " local\n", ctl_number(counters, "local"));
-    printf("in flight: %" PRIu64 " at upstreams, %" PRIu64 " clients wait (of %" PRIu64 "), %" PRIu64
-           " connections (of %" PRIu64 ")\n",
+    printf("in flight: %" PRIu64 " at upstreams, %" PRIu64 " clients wait (of %" PRIu64
+           "), %" PRIu64 " connections (of %" PRIu64 ")\n",
            ctl_number(asking, "now"), ctl_number(waiting, "now"), ctl_number(waiting, "most"),
            ctl_number(connections, "now"), ctl_number(connections, "most"));
 }
@@ -191,9 +192,9 @@ static void print_upstream(struct json_object *upstream)
     struct json_object *rates = member(upstream, "rates");
     bool healthy = json_object_get_boolean(member(upstream, "healthy"));
 
-    printf("upstream %s %s: %" PRIu64 " questions, %" PRIu64 " answers", ctl_text(upstream, "upstream"),
-           healthy ? "answers" : "does not answer", ctl_number(upstream, "queries"),
-           ctl_number(upstream, "answers"));
+    printf("upstream %s %s: %" PRIu64 " questions, %" PRIu64 " answers",
+           ctl_text(upstream, "upstream"), healthy ? "answers" : "does not answer",
+           ctl_number(upstream, "queries"), ctl_number(upstream, "answers"));
     if (rates != NULL)
         printf(", %" PRIu64 " a second", ctl_number(rates, "answers"));
     printf("\n  %" PRIu64 " connections", ctl_number(upstream, "connects"));
@@ -229,8 +230,8 @@ void ctl_dns_print_status(struct json_object *status)
 
 static void print_server_row(struct json_object *status)
 {
-    static const char *const cells[] = {"queries",  "hits",  "hit_percent", "stale",
-                                        "asked", "servfail", "drops"};
+    static const char *const cells[] = {"queries", "hits",     "hit_percent", "stale",
+                                        "asked",   "servfail", "drops"};
     struct json_object *rates = member(status, "rates");
 
     printf("%-10s %8s %8s %8s %8s %8s %8s %8s %8s %8s\n", "", "QUERY/s", "HIT/s", "HIT %",

@@ -162,7 +162,8 @@ static void print_counter(FILE *out, const char *name, struct json_object *upstr
 static void print_upstream_reasons(FILE *out, const char *name, struct json_object *upstream,
                                    const struct metric *metric)
 {
-    print_labelled(out, metric->name, "reason", json_object_object_get(upstream, metric->key), name);
+    print_labelled(out, metric->name, "reason", json_object_object_get(upstream, metric->key),
+                   name);
 }
 
 static void print_bucket(FILE *out, const char *name, uint64_t below_us, uint64_t count)
