@@ -11,8 +11,10 @@ import subprocess
 from pathlib import Path as File
 
 import pytest
+from dns_servers import Upstream, zone
 from netns import PATIENCE, differences, snapshot, wait_for
 from system import BUILD, EXTRA, ROOT, Enclave
+from topology import INTERNET
 from traffic import Background, Path, SlowSender, progress, receive_all
 
 LAUNCH = ROOT / "parent/launch-parent.sh"
@@ -56,23 +58,33 @@ class Launched:
 
 
 class Image:
-    """The enclave's side: a supervisord with the image's configuration and the program file."""
+    """The enclave's side: a supervisord with the image's configuration and both program files."""
 
     def __init__(self, namespace, directory, link):
         self.namespace, self.directory = namespace, File(directory)
-        own = self.directory / "enclave.conf"
-        own.write_text(f"link = {link}\n" + "".join(f"{word[2:]} = yes\n" for word in EXTRA))
-        program = (BUILD / "enclave/supervisor/causeway-enclave.conf").read_text()
-        program = re.sub(r"^command=.*", f"command={BUILD}/enclave/causeway-enclave --config {own}",
-                         program, flags=re.M)
         (self.directory / "conf.d").mkdir()
-        (self.directory / "conf.d/causeway-enclave.conf").write_text(program)
+        switches = "".join(f"{word[2:]} = yes\n" for word in EXTRA)
+        resolvers = f"resolvers-file = {directory}/resolvers\n"
+        self._program("enclave", "enclave/causeway-enclave",
+                      f"link = {link}\ncontrol = none\n{resolvers}{switches}")
+        self._program("dns", "enclave/dns/causeway-dns",
+                      f"listen = 127.0.0.1\n{resolvers}{switches}")
         text = (ROOT / "enclave/image/supervisord.conf").read_text()
         text = text.replace("/etc/supervisor/conf.d", str(self.directory / "conf.d"))
         text = text.replace("/run/supervisord.pid", str(self.directory / "pid"))
         self.config = self.directory / "supervisord.conf"
         self.config.write_text(text + CONTROL.format(directory=self.directory))
         self.process = None
+
+    def _program(self, name, binary, configuration):
+        """The program file as it is installed, but for where program and configuration lie."""
+        own = self.directory / f"{name}.conf"
+        own.write_text(configuration)
+        text = (BUILD / f"enclave/supervisor/causeway-{name}.conf").read_text()
+        text, count = re.subn(r"^command=.*", f"command={BUILD}/{binary} --config {own}", text,
+                              flags=re.M)
+        assert count == 1
+        (self.directory / f"conf.d/causeway-{name}.conf").write_text(text)
 
     def start(self):
         with open(self.directory / "console", "wb") as console:
@@ -84,8 +96,8 @@ class Image:
         return subprocess.run(["supervisorctl", "-c", str(self.config), *arguments],
                               capture_output=True, text=True, check=False).stdout.strip()
 
-    def pid(self):
-        text = self.control("pid", "causeway-enclave")
+    def pid(self, program="causeway-enclave"):
+        text = self.control("pid", program)
         return int(text) if re.fullmatch(r"[1-9]\d*", text) else None
 
     def console(self):
@@ -108,7 +120,7 @@ class Supervised:
         self.image = Image(topology.enclave, directory, self.link)
 
     def start(self):
-        done = self.parent.start("--enclave", f"{self.link},name=web",
+        done = self.parent.start("--enclave", f"{self.link},name=web", "--dns", INTERNET[4],
                                  "--publish", "7000-7099:7000-7099/tcp")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "RUNNING" in done.stdout
@@ -154,6 +166,29 @@ def test_killed_program_comes_back(supervised, victim):
         progress(sender)
     sent = [sender.finish() for sender in senders]
     assert [receiver.result() for receiver in receivers] == sent
+
+
+def test_killed_resolver_comes_back(supervised):
+    """It asks the resolver that the parent offers, through the tunnel."""
+    answers = zone({"killed.example": ["192.0.2.7"]}, ttl=0)
+    upstream = Upstream(supervised.topology.internet, answers, address=INTERNET[4], port=53)
+    try:
+        supervised.start()
+
+        def resolves():
+            done = supervised.enclave.namespace.run(
+                ["dig", "+short", "+tries=1", "+time=2", "@127.0.0.1", "killed.example"],
+                check=False)
+            return "192.0.2.7" in done.stdout
+
+        wait_for(resolves, "the first answer")
+        old = supervised.image.pid("causeway-dns")
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda: supervised.image.pid("causeway-dns") not in (None, old),
+                 "another process")
+        wait_for(resolves, "an answer of the new one")
+    finally:
+        upstream.close()
 
 
 def test_daemon_speaks_on_the_console(supervised):
