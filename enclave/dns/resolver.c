@@ -2,80 +2,23 @@
 #include "enclave/dns/resolver.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
 
-#include "enclave/dns/client_limits.h"
-#include "packet/siphash.h"
+#include "enclave/dns/flights.h"
 #include "runtime/clock.h"
 
-#define NONE       UINT32_MAX
 #define REFRESH_MS 1000 /* between two looks at the hosts file */
-
-struct waiter {
-    struct dns_client client;
-    struct dns_query query;
-    uint32_t next; /* of the same flight, or free */
-};
-
-struct flight {
-    struct dns_question question; /* lower case */
-    bool dnssec_ok, checking_disabled;
-    bool stale_given; /* who asks now gets the expired answer at once */
-    bool in_line;     /* waits for its stale timer */
-    uint32_t generation;
-    uint32_t waiters;      /* first of those that wait */
-    uint32_t next;         /* in its bucket, or free */
-    uint32_t older, newer; /* in line */
-    uint64_t asked_ms;
-};
 
 struct resolver {
     struct resolver_config config;
     struct upstreams *upstreams;
-    struct client_limits *limits;
+    struct flights *flights;
     uint64_t refresh_ms; /* when to look at the hosts file again */
     bool failing;        /* the latest question found no upstream that answers */
-
-    uint8_t key[SIPHASH_KEY_BYTES];
-    uint32_t bucket_mask;
-    uint32_t *buckets; /* first flight of each */
-    struct flight *flights;
-    struct waiter *waiters;
-    uint32_t free_flights, free_waiters;
-    uint32_t oldest, newest; /* flights in line */
-    unsigned waiting, asking;
 
     /* An answer taken apart, while it is given to those who wait. */
     uint8_t stored_bytes[DNS_MESSAGE_BYTES];
     uint16_t stored_ttls[DNS_RECORDS_MAX];
 };
-
-/* ---- making ---- */
-
-static bool make_tables(struct resolver *resolver)
-{
-    unsigned count = resolver->config.queries;
-    uint32_t buckets = 16;
-
-    while (buckets < count)
-        buckets *= 2;
-    resolver->bucket_mask = buckets - 1;
-    resolver->buckets = malloc(buckets * sizeof *resolver->buckets);
-    resolver->flights = calloc(count, sizeof *resolver->flights);
-    resolver->waiters = calloc(count, sizeof *resolver->waiters);
-    resolver->limits = client_limits_create(count, resolver->config.client_limit);
-    if (resolver->buckets == NULL || resolver->flights == NULL || resolver->waiters == NULL ||
-        resolver->limits == NULL)
-        return false;
-    memset(resolver->buckets, 0xff, buckets * sizeof *resolver->buckets);
-    for (uint32_t i = 0; i < count; i++) {
-        resolver->flights[i].next = i + 1 < count ? i + 1 : NONE;
-        resolver->waiters[i].next = i + 1 < count ? i + 1 : NONE;
-    }
-    resolver->oldest = resolver->newest = NONE;
-    return true;
-}
 
 struct resolver *resolver_create(const struct resolver_config *config)
 {
@@ -84,22 +27,18 @@ struct resolver *resolver_create(const struct resolver_config *config)
     if (resolver == NULL)
         return NULL;
     resolver->config = *config;
-    if (!make_tables(resolver) ||
-        getrandom(resolver->key, sizeof resolver->key, 0) != sizeof resolver->key) {
-        resolver_free(resolver);
-        return NULL;
-    }
-    return resolver;
+    resolver->flights = flights_create(config->queries, config->client_limit);
+    if (resolver->flights != NULL)
+        return resolver;
+    free(resolver);
+    return NULL;
 }
 
 void resolver_free(struct resolver *resolver)
 {
     if (resolver == NULL)
         return;
-    free(resolver->buckets);
-    free(resolver->flights);
-    free(resolver->waiters);
-    client_limits_free(resolver->limits);
+    flights_free(resolver->flights);
     free(resolver);
 }
 
@@ -114,14 +53,14 @@ void resolver_change(struct resolver *resolver, struct dns_local *local, uint32_
     resolver->config.timeout_ms = timeout_ms;
 }
 
-unsigned resolver_asking(const struct resolver *resolver)
-{
-    return resolver->asking;
-}
-
 unsigned resolver_waiting(const struct resolver *resolver)
 {
-    return resolver->waiting;
+    return flights_waiting(resolver->flights);
+}
+
+unsigned resolver_asking(const struct resolver *resolver)
+{
+    return flights_asking(resolver->flights);
 }
 
 /* ---- answering ---- */
@@ -260,146 +199,48 @@ static bool answer_local(struct resolver *resolver, const struct dns_client *cli
     return true;
 }
 
-/* ---- flights ---- */
+/* ---- asking ---- */
 
-static uint32_t *bucket_of(struct resolver *resolver, const struct dns_question *lower,
-                           bool dnssec_ok, bool checking_disabled)
+/* False: the upstreams' table is full. */
+static bool ask_upstreams(struct resolver *resolver, const struct flight *flight,
+                          const struct dns_query *query, uint64_t now_ms)
 {
-    uint8_t bytes[DNS_NAME_BYTES + 6];
-    size_t length = lower->name.length;
-
-    memcpy(bytes, lower->name.wire, length);
-    memcpy(bytes + length, &lower->type, 2);
-    memcpy(bytes + length + 2, &lower->class, 2);
-    bytes[length + 4] = dnssec_ok;
-    bytes[length + 5] = checking_disabled;
-    uint64_t hash = siphash13(resolver->key, bytes, length + 6);
-    return &resolver->buckets[hash & resolver->bucket_mask];
-}
-
-static uint32_t find_flight(const struct resolver *resolver, uint32_t first,
-                            const struct dns_question *lower, const struct dns_query *query)
-{
-    for (uint32_t i = first; i != NONE; i = resolver->flights[i].next) {
-        const struct flight *flight = &resolver->flights[i];
-        if (flight->question.type == lower->type && flight->question.class == lower->class &&
-            flight->dnssec_ok == query->dnssec_ok &&
-            flight->checking_disabled == query->checking_disabled &&
-            dns_name_same_bytes(&flight->question.name, &lower->name))
-            return i;
-    }
-    return NONE;
-}
-
-static void leave_line(struct resolver *resolver, struct flight *flight)
-{
-    if (!flight->in_line)
-        return;
-    if (flight->older != NONE)
-        resolver->flights[flight->older].newer = flight->newer;
-    else
-        resolver->oldest = flight->newer;
-    if (flight->newer != NONE)
-        resolver->flights[flight->newer].older = flight->older;
-    else
-        resolver->newest = flight->older;
-    flight->in_line = false;
-}
-
-static void join_line(struct resolver *resolver, uint32_t index)
-{
-    struct flight *flight = &resolver->flights[index];
-
-    flight->older = resolver->newest;
-    flight->newer = NONE;
-    flight->in_line = true;
-    if (resolver->newest != NONE)
-        resolver->flights[resolver->newest].newer = index;
-    else
-        resolver->oldest = index;
-    resolver->newest = index;
-}
-
-static void end_flight(struct resolver *resolver, uint32_t index)
-{
-    struct flight *flight = &resolver->flights[index];
-    uint32_t *link =
-        bucket_of(resolver, &flight->question, flight->dnssec_ok, flight->checking_disabled);
-
-    leave_line(resolver, flight);
-    while (*link != index)
-        link = &resolver->flights[*link].next;
-    *link = flight->next;
-    flight->generation++; /* its token means nothing any more */
-    flight->next = resolver->free_flights;
-    resolver->free_flights = index;
-    resolver->asking--;
-}
-
-/* NONE: a table is full. */
-static uint32_t start_flight(struct resolver *resolver, const struct dns_question *lower,
-                             const struct dns_query *query, uint64_t now_ms)
-{
-    uint32_t index = resolver->free_flights;
-
-    if (index == NONE)
-        return NONE;
-    struct flight *flight = &resolver->flights[index];
-    uint32_t *bucket = bucket_of(resolver, lower, query->dnssec_ok, query->checking_disabled);
-    resolver->free_flights = flight->next;
-    *flight = (struct flight){
-        .question = *lower,
-        .dnssec_ok = query->dnssec_ok,
-        .checking_disabled = query->checking_disabled,
-        .generation = flight->generation,
-        .waiters = NONE,
-        .next = *bucket,
-        .asked_ms = now_ms,
-    };
-    *bucket = index;
-    resolver->asking++;
-    if (resolver->config.cache != NULL)
-        join_line(resolver, index);
-    if (!upstreams_ask(resolver->upstreams, (uint64_t)flight->generation << 32 | index, query,
-                       now_ms, now_ms + resolver->config.timeout_ms)) {
-        end_flight(resolver, index);
-        return NONE;
-    }
+    if (!upstreams_ask(resolver->upstreams, flights_token(resolver->flights, flight), query, now_ms,
+                       now_ms + resolver->config.timeout_ms))
+        return false;
     resolver->config.counters->asked++;
-    return index;
+    return true;
 }
 
-/* ---- waiting ---- */
-
-static void wait_with(struct resolver *resolver, uint32_t flight, const struct dns_client *client,
-                      const struct dns_query *query)
+/* NULL: a table is full. */
+static struct flight *start_flight(struct resolver *resolver, const struct dns_query *query,
+                                   uint64_t now_ms)
 {
-    uint32_t index = resolver->free_waiters;
-    struct waiter *waiter = &resolver->waiters[index];
+    struct flight *flight = flights_start(resolver->flights, query, now_ms);
 
-    resolver->free_waiters = waiter->next;
-    waiter->client = *client;
-    waiter->client.late = true;
-    waiter->query = *query;
-    waiter->next = resolver->flights[flight].waiters;
-    resolver->flights[flight].waiters = index;
-    resolver->waiting++;
-}
-
-/* Takes the first of those who wait; the value stays readable until the next wait_with(). */
-static struct waiter *next_waiter(struct resolver *resolver, uint32_t *first)
-{
-    uint32_t index = *first;
-
-    if (index == NONE)
+    if (flight == NULL)
         return NULL;
-    struct waiter *waiter = &resolver->waiters[index];
-    *first = waiter->next;
-    waiter->next = resolver->free_waiters;
-    resolver->free_waiters = index;
-    resolver->waiting--;
-    client_limits_leave(resolver->limits, &waiter->client.who);
-    return waiter;
+    if (!ask_upstreams(resolver, flight, query, now_ms)) {
+        flights_end(resolver->flights, flight);
+        return NULL;
+    }
+    return flight;
+}
+
+/* The flight of this question: one that there is, or a new one. NULL: a table is full. */
+static struct flight *board(struct resolver *resolver, const struct dns_query *query,
+                            uint64_t now_ms)
+{
+    struct flight *flight = flights_find(resolver->flights, query);
+
+    if (flight != NULL) {
+        resolver->config.counters->joined++;
+        return flight;
+    }
+    flight = start_flight(resolver, query, now_ms);
+    if (flight != NULL && resolver->config.cache != NULL)
+        flights_join_line(resolver->flights, flight);
+    return flight;
 }
 
 static enum resolver_result wait_for_answer(struct resolver *resolver,
@@ -407,33 +248,20 @@ static enum resolver_result wait_for_answer(struct resolver *resolver,
                                             const struct dns_query *query, uint64_t now_ms)
 {
     struct dns_counters *counters = resolver->config.counters;
-    struct dns_question lower = query->question;
+    enum flights_room room = flights_reserve(resolver->flights, client);
+    struct flight *flight = room == FLIGHTS_ROOM ? board(resolver, query, now_ms) : NULL;
 
-    if (resolver->free_waiters == NONE) {
-        counters->limit_queries_limit++;
-        answer_servfail(resolver, client, query);
-        return RESOLVER_ANSWERED;
+    if (flight != NULL) {
+        flights_wait(resolver->flights, flight, client, query,
+                     now_ms + resolver->config.timeout_ms);
+        return RESOLVER_WAITING;
     }
-    if (!client_limits_enter(resolver->limits, &client->who)) {
-        counters->limit_client_limit++;
-        answer_servfail(resolver, client, query);
-        return RESOLVER_ANSWERED;
-    }
-    dns_name_lower(&query->question.name, &lower.name);
-    uint32_t first = *bucket_of(resolver, &lower, query->dnssec_ok, query->checking_disabled);
-    uint32_t flight = find_flight(resolver, first, &lower, query);
-    if (flight != NONE)
-        counters->joined++;
-    else
-        flight = start_flight(resolver, &lower, query, now_ms);
-    if (flight == NONE) {
-        client_limits_leave(resolver->limits, &client->who);
-        counters->limit_queries_limit++;
-        answer_servfail(resolver, client, query);
-        return RESOLVER_ANSWERED;
-    }
-    wait_with(resolver, flight, client, query);
-    return RESOLVER_WAITING;
+    if (room == FLIGHTS_ROOM)
+        flights_give_up(resolver->flights, client);
+    ++*(room == FLIGHTS_CLIENT_LIMIT ? &counters->limit_client_limit
+                                     : &counters->limit_queries_limit);
+    answer_servfail(resolver, client, query);
+    return RESOLVER_ANSWERED;
 }
 
 /* ---- the cache ---- */
@@ -446,22 +274,15 @@ static bool answer_stale(struct resolver *resolver, const struct dns_client *cli
                          const struct dns_query *query, const struct dns_cache_hit *hit,
                          uint64_t now_ms)
 {
-    struct dns_question lower = query->question;
+    struct flight *flight = flights_find(resolver->flights, query);
 
-    dns_name_lower(&query->question.name, &lower.name);
-    uint32_t first = *bucket_of(resolver, &lower, query->dnssec_ok, query->checking_disabled);
-    uint32_t flight = find_flight(resolver, first, &lower, query);
-    if (!resolver->failing && (flight == NONE || !resolver->flights[flight].stale_given))
+    if (!resolver->failing && (flight == NULL || !flight->stale_given))
         return false;
     resolver->config.counters->stale++;
     answer_stored(resolver, client, query, &hit->stored, hit->age_s, true);
-    if (flight == NONE) {
-        flight = start_flight(resolver, &lower, query, now_ms);
-        if (flight != NONE) {
-            resolver->flights[flight].stale_given = true;
-            leave_line(resolver, &resolver->flights[flight]);
-            resolver->config.counters->refreshed++;
-        }
+    if (flight == NULL && (flight = start_flight(resolver, query, now_ms)) != NULL) {
+        flight->stale_given = true;
+        resolver->config.counters->refreshed++;
     }
     return true;
 }
@@ -507,6 +328,13 @@ enum resolver_result resolver_ask(struct resolver *resolver, const struct dns_cl
 
 /* ---- the upstreams' answer ---- */
 
+static void give_stored(struct resolver *resolver, const struct waiter *waiter,
+                        const struct dns_cache_hit *hit)
+{
+    resolver->config.counters->stale++;
+    answer_stored(resolver, &waiter->client, &waiter->query, &hit->stored, hit->age_s, true);
+}
+
 /* Gives those who wait what the cache still has. False: it has nothing. */
 static bool give_stale(struct resolver *resolver, struct flight *flight, uint64_t now_ms)
 {
@@ -517,10 +345,8 @@ static bool give_stale(struct resolver *resolver, struct flight *flight, uint64_
     if (resolver->config.cache == NULL ||
         dns_cache_find(resolver->config.cache, &key, now_ms, &hit) == DNS_CACHE_MISS)
         return false;
-    while ((waiter = next_waiter(resolver, &flight->waiters)) != NULL) {
-        resolver->config.counters->stale++;
-        answer_stored(resolver, &waiter->client, &waiter->query, &hit.stored, hit.age_s, true);
-    }
+    while ((waiter = flights_take(resolver->flights, flight)) != NULL)
+        give_stored(resolver, waiter, &hit);
     return true;
 }
 
@@ -529,18 +355,32 @@ static void give_answer(struct resolver *resolver, struct flight *flight,
 {
     struct waiter *waiter;
 
-    while ((waiter = next_waiter(resolver, &flight->waiters)) != NULL)
+    while ((waiter = flights_take(resolver->flights, flight)) != NULL)
         answer_stored(resolver, &waiter->client, &waiter->query, stored, 0, false);
+}
+
+static void give_servfail(struct resolver *resolver, const struct waiter *waiter, uint64_t *reason)
+{
+    ++*reason;
+    answer_servfail(resolver, &waiter->client, &waiter->query);
 }
 
 static void give_failure(struct resolver *resolver, struct flight *flight, uint64_t *reason)
 {
     struct waiter *waiter;
 
-    while ((waiter = next_waiter(resolver, &flight->waiters)) != NULL) {
-        ++*reason;
-        answer_servfail(resolver, &waiter->client, &waiter->query);
-    }
+    while ((waiter = flights_take(resolver->flights, flight)) != NULL)
+        give_servfail(resolver, waiter, reason);
+}
+
+/* Those whose patience is over, in whatever flight they are. */
+static void give_up(struct resolver *resolver, uint64_t now_ms)
+{
+    uint64_t *reason = &resolver->config.counters->failures[UPSTREAM_TIMEOUT];
+    struct waiter *waiter;
+
+    while ((waiter = flights_take_expired(resolver->flights, now_ms)) != NULL)
+        give_servfail(resolver, waiter, reason);
 }
 
 /* RFC 8767 4: what is neither an answer nor a denial is a failure to refresh. */
@@ -569,41 +409,64 @@ static void take_answer(struct resolver *resolver, struct flight *flight,
         dns_cache_insert(resolver->config.cache, &key, answer, &stored, now_ms);
 }
 
+/*
+ * The upstreams have been silent for a whole --timeout. Who joined late has not waited that long:
+ * the question is asked again for those. So a question that is never answered is asked once in a
+ * --timeout, however many ask for it (RFC 9520 2.2 is about those that ask more often). True:
+ * asked.
+ */
+static bool ask_again(struct resolver *resolver, struct flight *flight, uint64_t now_ms)
+{
+    give_up(resolver, now_ms);
+    const struct waiter *first = flights_first(flight);
+    if (first == NULL)
+        return false;
+    flights_renew(flight);
+    return ask_upstreams(resolver, flight, &first->query, now_ms);
+}
+
 void resolver_done(void *context, uint64_t token, enum upstream_failure failure,
                    const struct dns_answer *answer)
 {
     struct resolver *resolver = context;
-    uint32_t index = (uint32_t)token;
-    struct flight *flight = &resolver->flights[index];
+    struct flight *flight = flights_by_token(resolver->flights, token);
     uint64_t now_ms = clock_ms();
 
-    if (flight->generation != (uint32_t)(token >> 32))
+    if (flight == NULL)
         return;
     resolver->failing = failure != UPSTREAM_ANSWERED && failure != UPSTREAM_FULL;
-    if (failure == UPSTREAM_ANSWERED)
+    if (failure == UPSTREAM_ANSWERED) {
         take_answer(resolver, flight, answer, now_ms);
-    else if (!give_stale(resolver, flight, now_ms))
+    } else if (!give_stale(resolver, flight, now_ms)) {
+        if (failure == UPSTREAM_TIMEOUT && ask_again(resolver, flight, now_ms))
+            return;
         give_failure(resolver, flight, &resolver->config.counters->failures[failure]);
-    end_flight(resolver, index);
+    }
+    flights_end(resolver->flights, flight);
 }
 
 /* ---- time ---- */
 
 int resolver_timeout(const struct resolver *resolver, uint64_t now_ms)
 {
-    if (resolver->oldest == NONE)
+    const struct flight *first = flights_first_in_line(resolver->flights);
+    uint64_t due_ms = flights_deadline(resolver->flights);
+
+    if (first != NULL && first->asked_ms + RESOLVER_STALE_MS < due_ms)
+        due_ms = first->asked_ms + RESOLVER_STALE_MS;
+    if (due_ms == UINT64_MAX)
         return -1;
-    uint64_t due_ms = resolver->flights[resolver->oldest].asked_ms + RESOLVER_STALE_MS;
     return due_ms > now_ms ? (int)(due_ms - now_ms) : 0;
 }
 
 void resolver_tick(struct resolver *resolver, uint64_t now_ms)
 {
-    while (resolver->oldest != NONE) {
-        struct flight *flight = &resolver->flights[resolver->oldest];
-        if (now_ms < flight->asked_ms + RESOLVER_STALE_MS)
-            break;
-        leave_line(resolver, flight);
-        flight->stale_given = give_stale(resolver, flight, now_ms);
+    struct flight *first;
+
+    while ((first = flights_first_in_line(resolver->flights)) != NULL &&
+           now_ms >= first->asked_ms + RESOLVER_STALE_MS) {
+        flights_leave_line(first);
+        first->stale_given = give_stale(resolver, first, now_ms);
     }
+    give_up(resolver, now_ms);
 }

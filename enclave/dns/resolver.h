@@ -7,17 +7,13 @@
  *                                                                              v
  *   answers of all who wait <- cache <---------------------------------- answer or failure
  *
- * A flight is a question that the upstreams are working on; whoever asks the same meanwhile waits
- * with it. Two questions are the same if name (but for case), type, class, DO and CD are: nothing
- * else changes what an upstream answers. Each client gets its answer in its own case, with its id,
- * and cut to what it can take.
+ * A flight is a question that the upstreams are working on (flights.h); whoever asks the same
+ * meanwhile waits with it, each for its own time. Each client gets its answer in its own case, with
+ * its id, and cut to what it can take.
  *
  * An answer that has expired is used when the upstreams have nothing better (RFC 8767): at once
  * if the latest question failed, else when the client has waited RESOLVER_STALE_MS. The flight goes
  * on then, to refresh the cache.
- *
- * Flights and waiting clients live in tables made at start. A token given to the upstreams is a
- * flight's index and generation.
  */
 #ifndef CAUSEWAY_ENCLAVE_DNS_RESOLVER_H
 #define CAUSEWAY_ENCLAVE_DNS_RESOLVER_H
@@ -36,7 +32,7 @@ struct resolver; /* opaque */
 struct resolver_config {
     unsigned queries;         /* waiting clients, and flights, in all */
     unsigned client_limit;    /* waiting questions of one client */
-    uint32_t timeout_ms;      /* when a client gets SERVFAIL */
+    uint32_t timeout_ms;      /* when a client gets SERVFAIL, and how long upstreams are asked */
     uint32_t keepalive_100ms; /* idle time of streams, told to clients that ask (RFC 7828) */
     struct dns_cache *cache;  /* NULL: none */
     struct dns_local *local;  /* refreshed from here */
