@@ -21,12 +21,12 @@ uint64_t ctl_number(struct json_object *object, const char *key)
 
 const char *ctl_role(struct json_object *status)
 {
-    static const char *const roles[] = {"parent", "dns"};
     const char *program = ctl_text(status, "program");
 
-    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
-        if (strncmp(program, "causeway-", 9) == 0 && strcmp(program + 9, roles[i]) == 0)
-            return roles[i];
+    if (strcmp(program, "causeway-parent") == 0)
+        return "parent";
+    if (strcmp(program, "causeway-dns") == 0)
+        return "dns";
     return "enclave";
 }
 
