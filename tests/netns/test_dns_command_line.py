@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start-up of causeway-dns: mistakes, --check, the configuration printed and read back, the sandbox."""
+import contextlib
 import os
 import re
 import socket
@@ -150,6 +151,15 @@ def test_sandbox(dns):
     assert dns.ask("none.example").rcode == 3
 
 
+def ask_as_clients_do(dns, version, address):
+    """The kernel finishes an IPv6 address after `ip addr add` has returned: what is sent before may be lost, and every
+    resolver library asks again."""
+    for _ in range(3):
+        with contextlib.suppress(TimeoutError):
+            return dns.ask("none.example", version=version, address=address)
+    raise AssertionError(f"no answer at {address}")
+
+
 @pytest.mark.parametrize("address", ["172.17.0.1", "fd00:d0c::1"])
 def test_an_address_that_comes_later(dns, address):
     """Docker's bridge: listened on before it is there, and when it comes back."""
@@ -158,7 +168,7 @@ def test_an_address_that_comes_later(dns, address):
     assert " is not an address of this machine yet" in daemon.log()
     for _ in range(2):
         dns.namespace.ip(f"addr add {address}/{'128 nodad' if version == 6 else 32} dev lo")
-        assert dns.ask("none.example", version=version, address=address).rcode == 3
+        assert ask_as_clients_do(dns, version, address).rcode == 3
         with dns.connect(version, address) as stream:
             send_stream(stream, wire.query("none.example"))
             assert recv_stream(stream).rcode == 3
