@@ -61,8 +61,8 @@ class Upstream:
             self.listener.listen(16)
             self.url = f"unix:{unix}"
         else:
-            self.listener = namespace.listen(4, port, address)
-            self.url = f"tcp://{address}:{port}"
+            self.listener = namespace.listen(6 if ":" in address else 4, port, address)
+            self.url = f"tcp://[{address}]:{port}" if ":" in address else f"tcp://{address}:{port}"
         self.listener.settimeout(None)
         self.lock = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()

@@ -104,6 +104,60 @@ def test_cache_counts_down_and_is_flushed(dns):
     assert len(upstream.queries) == 3 and daemon.counters()["flushes"] == 1
 
 
+def test_negative_answers_are_kept_as_long_as_the_zone_says(dns):
+    """RFC 2308 5: the lesser of the SOA's TTL and its minimum; counted down; no name, or no data."""
+    upstream = dns.upstream(zone(NAMES, ttl=300, minimum=60))
+    dns.daemon(upstream=upstream)
+    for name, kind, rcode in (("none.example", wire.A, wire.NXDOMAIN), ("www.example", wire.TXT, 0)):
+        for _ in range(3):
+            answer = dns.ask(name, kind)
+            assert answer.rcode == rcode and answer.answers == []
+            assert answer.authority[0].kind == wire.SOA and 0 < answer.authority[0].ttl <= 60
+        wait_for(lambda n=name, k=kind: dns.ask(n, k).authority[0].ttl < 60, "a TTL counted down")
+    assert len(upstream.queries) == 2
+
+
+def test_negative_answers_end(dns):
+    """And are not given past their time for longer than others: the name may exist by then."""
+    upstream = dns.upstream(zone({}, minimum=1))
+    dns.daemon(upstream=upstream)
+    assert dns.ask("www.example").rcode == wire.NXDOMAIN
+    upstream.answer = zone(NAMES)
+    wait_for(lambda: dns.ask("www.example").rcode == 0, "the name to be found")
+
+
+@pytest.mark.parametrize("rcode", [wire.NXDOMAIN, wire.NOERROR])
+def test_denials_without_a_soa_are_not_kept(dns, rcode):
+    """RFC 2308 5: there is nothing that says for how long."""
+    upstream = dns.upstream(lambda data: wire.response(data, rcode=rcode))
+    dns.daemon(upstream=upstream)
+    for count in range(1, 4):
+        assert dns.ask("www.example").rcode == rcode
+        assert len(upstream.queries) == count
+
+
+def test_cut_answers_of_an_upstream_are_not_kept(dns):
+    """A TC bit over TCP is the upstream's mistake: passed on as it is, and asked again for others."""
+    record = address_record("192.0.2.1")
+    upstream = dns.upstream(lambda data: wire.response(data, [record], flags=wire.TC))
+    daemon = dns.daemon(upstream=upstream)
+    for count in range(1, 4):
+        assert dns.ask("www.example").flags & wire.TC
+        assert len(upstream.queries) == count
+    with dns.connect() as stream:
+        send_stream(stream, wire.query("www.example"))
+        assert recv_stream(stream).flags & wire.TC
+    assert daemon.counters("cache")["entries"] == 0
+
+
+def test_a_ttl_of_zero_is_not_kept(dns):
+    upstream = dns.upstream(zone(NAMES, ttl=0))
+    dns.daemon(upstream=upstream)
+    for count in range(1, 4):
+        assert dns.ask("www.example").answers[0].ttl == 0
+        assert len(upstream.queries) == count
+
+
 def test_cache_off(dns):
     upstream = dns.upstream(zone(NAMES))
     dns.daemon("--cache", "off", upstream=upstream)
@@ -298,17 +352,28 @@ def test_over_a_link_from_another_causeway_dns(dns):
 
 
 def test_wrong_answers_of_the_upstream_are_passed_over(dns):
-    """Another id, another name, twice, junk: the right one is taken when it comes."""
+    """Another id, name, type or class, twice: the right one is taken when it comes."""
     def answer(data):
         good = zone(NAMES)(data)
         wrong = bytes([good[0] ^ 1]) + good[1:]
         other = wire.response(wire.query("other.example", ident=wire.Message(data).ident),
                               [address_record("203.0.113.9")])
-        return [wrong, other, good, good]
+        kind, cls = [wire.response(wire.query("www.example", ident=wire.Message(data).ident, **what),
+                                   [address_record("203.0.113.9")])
+                     for what in ({"kind": wire.TXT}, {"cls": 3})]
+        return [wrong, other, kind, cls, good, good]
     upstream = dns.upstream(answer)
-    dns.daemon("--cache", "off", upstream=upstream)
+    daemon = dns.daemon("--cache", "off", upstream=upstream)
     for _ in range(5):
         assert addresses(dns.ask("www.example")) == [bytes([192, 0, 2, 1])]
+    counters = daemon.counters("upstream")
+    assert counters["mismatch_question"] == 15, counters
+
+
+def test_upstream_over_ipv6(dns):
+    upstream = dns.upstream(zone(NAMES), address="::1")
+    dns.daemon(upstream=upstream)
+    assert addresses(dns.ask("www.example")) == [bytes([192, 0, 2, 1])]
 
 
 def test_local_names(dns, tmp_path):
@@ -322,10 +387,12 @@ def test_local_names(dns, tmp_path):
                         upstream=upstream)
     assert addresses(dns.ask("printer.lan")) == [bytes([192, 0, 2, 7])]
     assert addresses(dns.ask("DB.internal")) == [bytes([192, 0, 2, 8])]
-    assert addresses(dns.ask("localhost")) == [bytes([127, 0, 0, 1])]
+    for name in ("localhost", "LocalHost", "any.localhost"):
+        assert addresses(dns.ask(name)) == [bytes([127, 0, 0, 1])]
+        assert addresses(dns.ask(name, wire.AAAA)) == [bytes(15) + b"\1"]
     none = dns.ask("db.internal", wire.AAAA)
     assert none.rcode == 0 and none.answers == []
-    assert upstream.queries == [] and daemon.counters()["local"] == 4
+    assert upstream.queries == [] and daemon.counters()["local"] == 9
     hosts.write_text("192.0.2.9 printer.lan\n")
     wait_for(lambda: addresses(dns.ask("printer.lan")) == [bytes([192, 0, 2, 9])],
              "the hosts file to be read again")
