@@ -98,7 +98,7 @@ everything() {
         CAUSEWAY_TEST_ARGUMENTS=--no-sandbox UBSAN_OPTIONS=halt_on_error=1 \
             netns netns-asan build-asan --forms=nfqueue-4,packet-1 \
             tests/netns/test_clients.py tests/netns/test_datagrams.py tests/netns/test_hostile.py \
-            tests/netns/test_dns_answers.py tests/netns/test_dns_hostile.py
+            tests/netns/test_dns_answers.py tests/netns/test_dns_control.py tests/netns/test_dns_hostile.py
     fi
 
     section "kernel configuration"

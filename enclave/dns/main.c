@@ -3,8 +3,8 @@
  * causeway-dns: names resolve in the enclave, over TCP.
  *
  * Start-up in order: options, --check, janitor, everything that is opened, the files of the host
- * that are to point here, sandbox; then the loop. Whatever fails before the loop ends the program
- * with one sentence, and the host's files are as they were.
+ * that are to point here, control socket, sandbox; then the loop. Whatever fails before the loop
+ * ends the program with one sentence, and the host's files are as they were.
  */
 #include <errno.h>
 #include <stdio.h>
