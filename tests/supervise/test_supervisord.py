@@ -233,6 +233,14 @@ def test_second_start_is_refused(supervised):
     assert supervised.parent.call("status").returncode == 0
 
 
+@pytest.fixture
+def launched(topology, tmp_path):
+    """The launch script alone; what it should not have started ends, too."""
+    made = Launched(topology, tmp_path)
+    yield made
+    made.call("stop")
+
+
 @pytest.mark.parametrize("arguments, status, sentence", [
     (["start", "--manager", "supervisord", "--enclave", "vsock:x:1"], 2, "vsock:x:1"),
     (["start", "--manager", "supervisord", "--no-such-option"], 2, "--no-such-option"),
@@ -241,18 +249,16 @@ def test_second_start_is_refused(supervised):
     (["start", "--resolver"], 2, "--resolver needs a value"),
     (["begin"], 2, "'begin'"),
 ])
-def test_what_is_wrong_is_named(topology, tmp_path, arguments, status, sentence):
+def test_what_is_wrong_is_named(launched, arguments, status, sentence):
     if "systemd" in arguments and os.path.exists("/run/systemd/private"):
         pytest.skip("systemd runs on this machine")
-    launched = Launched(topology, tmp_path)
     done = launched.call(*arguments)
     assert (done.returncode, sentence in done.stderr) == (status, True), done.stderr
     assert not launched.run_directory.exists()
 
 
-def test_port_in_use_is_reported(topology, tmp_path):
+def test_port_in_use_is_reported(launched, tmp_path):
     """A daemon that cannot start: the reason is shown, nothing stays behind."""
-    launched = Launched(topology, tmp_path)
     (tmp_path / "link").write_text("not a socket")
     done = launched.start("--enclave", f"unix:{tmp_path}/link")
     assert done.returncode == 1
