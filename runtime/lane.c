@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -439,6 +440,29 @@ static void drain_completions(struct lane *lane)
     io_uring_cq_advance(&lane->ring, count);
 }
 
+static uint64_t packets_carried(const struct lane *lane)
+{
+    return lane->stats.captured_packets + lane->stats.received_frames;
+}
+
+static uint64_t bytes_carried(const struct lane *lane)
+{
+    return lane->stats.captured_bytes + lane->stats.received_bytes;
+}
+
+/* Submits and sleeps until something completes, or for the whole pause where packets are to gather.
+ * The kernel does not wake a lane that waits for more completions than there are. */
+static int submit_and_wait(struct lane *lane)
+{
+    struct __kernel_timespec pause = {.tv_nsec = MODERATION_PAUSE_US * 1000LL};
+    struct io_uring_cqe *cqe;
+
+    if (!lane->moderation.pause)
+        return io_uring_submit_and_wait(&lane->ring, 1);
+    int result = io_uring_submit_and_wait_timeout(&lane->ring, &cqe, RING_CQ_ENTRIES, &pause, NULL);
+    return result == -ETIME ? 0 : result;
+}
+
 /*
  * The order within a submission: write to the link (the other side starts working), release what
  * was captured, inject (queued while frames were decoded, so ahead of these two), then read again.
@@ -452,12 +476,13 @@ static void loop(struct lane *lane)
         receive_arm(lane);
         arm_tick(lane);
         arm_wake(lane);
-        int result = io_uring_submit_and_wait(&lane->ring, 1);
+        int result = submit_and_wait(lane);
         if (result < 0 && result != -EINTR && result != -EAGAIN && result != -EBUSY) {
             lane_fail(lane, LANE_FAILED, -result);
             break;
         }
         drain_completions(lane);
+        moderation_note(&lane->moderation, packets_carried(lane), bytes_carried(lane), clock_us());
     }
 }
 
@@ -476,6 +501,7 @@ static void run(struct lane *lane)
     lane->heard_ms = lane->sent_ms = clock_ms();
     lane->pinged_ms = 0; /* the first tick pings */
     lane->heard_since_tick = lane->sent_since_tick = false;
+    moderation_start(&lane->moderation, packets_carried(lane), bytes_carried(lane), clock_us());
     stats_add(lane->stats.streams, 1);
     read_mailbox(lane);
     loop(lane);
@@ -492,6 +518,8 @@ static void *thread_main(void *argument)
     struct lane *lane = argument;
     uint64_t one = 1;
 
+    /* The default, 50 us, would more than double the pauses. */
+    prctl(PR_SET_TIMERSLACK, 1000UL);
     run(lane);
     __atomic_store_n(&lane->finished, true, __ATOMIC_RELEASE);
     if (write(lane->exit_fd, &one, sizeof one) < 0)

@@ -8,9 +8,11 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "packet/coalesce.h"
 #include "runtime/lane.h"
 #include "runtime/log.h"
 #include "runtime/mirror.h"
+#include "runtime/moderation.h"
 #include "runtime/nfqueue.h"
 
 #define LANE_TICK_MS 250
@@ -112,9 +114,11 @@ struct lane {
     struct mirror receive_ring;
     size_t head, tail; /* free-running; head - tail bytes are not consumed yet */
     bool receive_armed;
-    uint8_t *segments; /* SEGMENTS_BYTES, software segmentation's output */
+    struct coalescer joined; /* datagrams of the read that is looked at, not injected yet */
+    uint8_t *segments;       /* SEGMENTS_BYTES, software segmentation's output */
 
     /* time */
+    struct moderation moderation;
     struct __kernel_timespec tick;
     bool tick_armed;
     uint64_t now_ms, heard_ms, sent_ms, pinged_ms;

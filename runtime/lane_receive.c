@@ -15,6 +15,7 @@ void receive_start(struct lane *lane)
 {
     lane->head = lane->tail = 0;
     lane->receive_armed = false;
+    lane->joined.count = 0;
 }
 
 void receive_arm(struct lane *lane)
@@ -75,10 +76,11 @@ static enum offload_error inject_segments(struct lane *lane, const uint8_t *pack
     return OFFLOAD_OK;
 }
 
-static enum offload_error inject_packet(struct lane *lane, uint8_t *frame,
+/* packet: behind FRAME_HEADER_BYTES that may be overwritten. */
+static enum offload_error inject_packet(struct lane *lane, uint8_t *packet,
                                         const struct packet_view *view, struct offload offload)
 {
-    uint8_t *packet = frame + FRAME_HEADER_BYTES;
+    uint8_t *frame = packet - FRAME_HEADER_BYTES;
 
     if (offload.gso_size != 0 && view->protocol == IPPROTO_UDP && !lane->options.inject_udp_gso)
         return inject_segments(lane, packet, view, offload);
@@ -107,9 +109,42 @@ static void log_policy(struct lane *lane, const struct packet_view *view,
                 verdict == POLICY_SOURCE ? "source" : "destination");
 }
 
+/* Injects the datagrams that were held back until one came that does not follow them. */
+static void inject_joined(struct lane *lane)
+{
+    struct packet_view view;
+    unsigned count = lane->joined.count;
+    uint8_t *packet = lane->joined.packet;
+
+    if (count == 0)
+        return;
+    struct offload offload = coalesce_end(&lane->joined, &view);
+    enum offload_error error = inject_packet(lane, packet, &view, offload);
+    if (error != OFFLOAD_OK) {
+        lane_drop(lane, DROP_OFFLOAD + error);
+        log_bad_packet(lane, offload_error_name(error));
+    } else if (count > 1) {
+        stats_add(lane->stats.injected_joined, count);
+    }
+}
+
+/* Datagrams of one read wait for each other, never for a later read. A tap wants to see each as it
+ * came: joining would move its bytes. */
+static enum offload_error join_or_inject(struct lane *lane, uint8_t *packet,
+                                         const struct packet_view *view, struct offload offload)
+{
+    if (coalesce_add(&lane->joined, packet, view, offload))
+        return OFFLOAD_OK;
+    inject_joined(lane);
+    if (lane->options.inject_udp_gso && lane->tap_count == 0 &&
+        coalesce_begin(&lane->joined, packet, view, offload))
+        return OFFLOAD_OK;
+    return inject_packet(lane, packet, view, offload);
+}
+
 static void receive_packet(struct lane *lane, uint8_t *frame, const struct frame_header *header)
 {
-    const uint8_t *packet = frame + FRAME_HEADER_BYTES;
+    uint8_t *packet = frame + FRAME_HEADER_BYTES;
     struct packet_view view;
     enum packet_error error = packet_parse(packet, header->length, &view);
 
@@ -126,7 +161,7 @@ static void receive_packet(struct lane *lane, uint8_t *frame, const struct frame
         log_policy(lane, &view, verdict);
         return;
     }
-    enum offload_error offload_error = inject_packet(lane, frame, &view, header->offload);
+    enum offload_error offload_error = join_or_inject(lane, packet, &view, header->offload);
     if (offload_error != OFFLOAD_OK) {
         lane_drop_packet(lane, packet, header->length, TAP_FROM_LINK, DROP_OFFLOAD + offload_error);
         log_bad_packet(lane, offload_error_name(offload_error));
@@ -193,10 +228,31 @@ static void receive_frame(struct lane *lane, uint8_t *frame, const struct frame_
     }
 }
 
-void receive_complete(struct lane *lane, int result)
+/* Frames in one read have ascending addresses, by the ring's second mapping: joining moves bytes
+ * from one to another. */
+static void receive_frames(struct lane *lane)
 {
+    uint8_t *frame = lane->receive_ring.base + lane->tail % RECEIVE_RING_BYTES;
     struct frame_header header;
 
+    while (lane->head > lane->tail) {
+        size_t there = lane->head - lane->tail;
+        enum frame_status status = frame_get(frame, there, &header);
+        if (status == FRAME_LOST) {
+            lane_fail(lane, LANE_LOST, 0);
+            return;
+        }
+        size_t length = FRAME_HEADER_BYTES + header.length;
+        if (status == FRAME_MORE || there < length)
+            return;
+        receive_frame(lane, frame, &header);
+        frame += length;
+        lane->tail += length;
+    }
+}
+
+void receive_complete(struct lane *lane, int result)
+{
     lane->receive_armed = false;
     if (result == -EAGAIN || result == -EINTR)
         return;
@@ -208,19 +264,8 @@ void receive_complete(struct lane *lane, int result)
     lane->heard_since_tick = true;
     stats_add(lane->stats.received_bytes, result);
     stats_add(lane->stats.received_reads, 1);
-    while (lane->head > lane->tail) {
-        uint8_t *frame = lane->receive_ring.base + lane->tail % RECEIVE_RING_BYTES;
-        size_t there = lane->head - lane->tail;
-        enum frame_status status = frame_get(frame, there, &header);
-        if (status == FRAME_LOST) {
-            lane_fail(lane, LANE_LOST, 0);
-            return;
-        }
-        if (status == FRAME_MORE || there < FRAME_HEADER_BYTES + header.length)
-            return;
-        receive_frame(lane, frame, &header);
-        lane->tail += FRAME_HEADER_BYTES + header.length;
-    }
+    receive_frames(lane);
+    inject_joined(lane);
 }
 
 void inject_complete(struct lane *lane, int result)

@@ -35,6 +35,7 @@
     X(injected_bytes)                                                                              \
     X(injected_super)                                                                              \
     X(injected_segmented) /* of injected_super: segmented here, the kernel would not */            \
+    X(injected_joined) /* of injected_packets: UDP datagrams that went in with others, as one */   \
     X(pings_sent)                                                                                  \
     X(rtt_us) /* the latest round trip */                                                          \
     X(rtt_min_us)                                                                                  \

@@ -46,6 +46,8 @@ static const struct metric lane_metrics[] = {
      "Packets given that were TCP or UDP super-packets", 1},
     {"injected_segmented", "injected_segmented_packets_total", "counter",
      "Super-packets that were segmented here", 1},
+    {"injected_joined", "injected_joined_packets_total", "counter",
+     "UDP datagrams given together with others of their flow", 1},
     {"pings_sent", "pings_sent_total", "counter", "Pings sent", 1},
     {"streams", "streams_total", "counter", "Connections that the lane has had", 1},
     {"queue_dropped", "queue_dropped_packets_total", "counter",

@@ -130,6 +130,44 @@ def segment():
         yield f"{name}-large", struct.pack("<HBH", 0, 0, 1280) + packet
 
 
+def ones_sum(data):
+    total = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2)))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return total
+
+
+def summed(packet):
+    """A UDP packet without options or extensions, its checksums filled in."""
+    at, addresses = (20, packet[12:20]) if packet[0] >> 4 == 4 else (40, packet[8:40])
+    ip, body = packet[:at], packet[at:at + 6] + b"\0\0" + packet[at + 8:]
+    pseudo = addresses + struct.pack("!HH", UDP, len(body))
+    body = body[:6] + struct.pack("!H", 0xffff - ones_sum(pseudo + body) or 0xffff) + body[8:]
+    if at == 20:
+        ip = ip[:10] + struct.pack("!H", 0xffff - ones_sum(ip[:10] + b"\0\0" + ip[12:])) + ip[12:]
+    return ip + body
+
+
+def coalesce():
+    def row(*packets, flags=0):
+        return b"".join(struct.pack("<BH", flags, len(packet)) + packet for packet in packets)
+
+    def identified(packet, number):
+        return packet[:4] + struct.pack("!H", number) + packet[6:]
+    four = [summed(identified(ipv4(UDP, udp(DATA[:size])), 65534 + i & 0xffff)) for i, size in enumerate((60, 60, 60, 9))]
+    fixed = summed(ipv4(UDP, udp(DATA[:50]), fragment=0x4000))
+    six = [summed(ipv6(UDP, udp(DATA[:size]))) for size in (100, 100, 31)]
+    yield "udp4", row(*four)
+    yield "udp4-partial", row(*four, flags=1)
+    yield "udp4-df", row(*[fixed] * 70)
+    yield "udp6", row(*six)
+    yield "udp6-again", row(*six, *six)
+    yield "damaged", row(four[0], four[1][:-1] + b"?", *four[2:])
+    yield "families", row(four[0], six[0], four[1], six[1])
+    yield "super", row(*six, flags=100 << 2 & 0xff | 1)
+    yield "others", row(*PACKETS.values())
+
+
 def vnet():
     def header(gso_type, gso, start, offset, flags=1):
         return struct.pack(HOST + "BBHHHH", flags, gso_type, 0, gso, start, offset)
@@ -304,7 +342,7 @@ def options_file():
 
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus")
-    for target in (bpf, control_request, dns_answer, dns_cache, dns_name, dns_query, frames, handshake, options_file, segment, vnet):
+    for target in (bpf, coalesce, control_request, dns_answer, dns_cache, dns_name, dns_query, frames, handshake, options_file, segment, vnet):
         folder = root / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in target():

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """UDP and ICMP where iperf does not look: borders, fragments, DF, TTL, ECN, checksums, order."""
+import contextlib
 import errno
 import os
+import signal
 import socket
 import struct
 
@@ -75,6 +77,60 @@ def test_segmented_sender_many_times(ends):
             received = server.recv(65535)
             assert received == struct.pack("!I", expected) * 250
             expected += 1
+
+
+@contextlib.contextmanager
+def asleep(daemons):
+    for daemon in daemons:
+        daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for daemon in daemons:
+            daemon.process.send_signal(signal.SIGCONT)
+
+
+RUNS = [(1200, 50), (300, 1), (1200, 7), (1, 100), (2, 3), (1452, 46), (64, 10), (1451, 3)]
+
+
+def send_joined(tunnel, direction, client):
+    """Sends the runs so that the daemon which gives them to the kernel finds them in few reads.
+    Returns them."""
+    sent = [os.urandom(size) for size, count in RUNS for _ in range(count)]
+    with asleep(tunnel.daemons() and [injecting(tunnel, direction)]):
+        for data in sent:
+            client.send(data)
+    return sent
+
+
+def injecting(tunnel, direction):
+    return tunnel.parent if direction == "out" else tunnel.enclave.daemon
+
+
+def assert_some_joined(tunnel, direction):
+    if tunnel.daemons():
+        assert injecting(tunnel, direction).total("^injected_joined$") > 0
+
+
+def test_joined_on_the_way(tunnel, direction, version):
+    """Datagrams that go into the kernel together come out as they were and in order."""
+    path = Path(tunnel, direction, version)
+    with path.datagram_server() as server, path.datagram_client() as client:
+        server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
+        sent = send_joined(tunnel, direction, client)
+        assert [server.recv(65535) for _ in sent] == sent
+    assert_some_joined(tunnel, direction)
+
+
+def test_joined_before_a_narrow_path(tunnel, narrow_path, direction):
+    """A router cuts the long ones, which arrive whole: DF is not set. IPv6 routers do not."""
+    path = Path(tunnel, direction, 4)
+    with path.datagram_server() as server, path.datagram_client() as client:
+        server.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
+        client.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, 0)  # PMTUDISC_DONT
+        sent = send_joined(tunnel, direction, client)
+        assert sorted(server.recv(65535) for _ in sent) == sorted(sent)
+    assert_some_joined(tunnel, direction)
 
 
 SIZES = [1, 2, 3, 7, 8, 100, 1000, 1451, 1452, 1453, 1471, 1472, 1473, 1480, 1481, 2952, 2953, 4000,

@@ -155,6 +155,149 @@ static void test_udp_super_packet_segmented(void **state)
     assert_int_equal(world_all_drops(), 0);
 }
 
+/* ---- joining ---- */
+
+/* Writes `count` datagrams of one flow as frames, one behind the other; returns their bytes. */
+static size_t put_datagrams(uint8_t *frames, unsigned count, size_t payload)
+{
+    struct packet_spec spec = {
+        .version = 4, .protocol = IPPROTO_UDP, .fragment = 0x4000, .payload = payload};
+    uint8_t *at = frames;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct frame_header header = {.type = FRAME_PACKET};
+        header.length = (uint32_t)build_packet(at + FRAME_HEADER_BYTES, &spec);
+        frame_put(at, &header);
+        at += FRAME_HEADER_BYTES + header.length;
+    }
+    return (size_t)(at - frames);
+}
+
+/* The next thing that comes out is `count` of the datagrams in frames, as one or by itself. */
+static void assert_joined(const uint8_t *frames, unsigned count, size_t payload)
+{
+    size_t frame_bytes = FRAME_HEADER_BYTES + 28 + payload;
+
+    assert_int_equal(la_receive(got), LINK_HEADER_BYTES + 28 + count * payload);
+    assert_ethernet(ETH_P_IP);
+    assert_int_equal(got_vnet()->gso_type,
+                     count > 1 ? 5 /* VIRTIO_NET_HDR_GSO_UDP_L4 */ : VIRTIO_NET_HDR_GSO_NONE);
+    assert_int_equal(got_vnet()->gso_size, count > 1 ? payload : 0);
+    for (unsigned i = 0; i < count; i++)
+        assert_memory_equal(got + LINK_HEADER_BYTES + 28 + i * payload,
+                            frames + i * frame_bytes + FRAME_HEADER_BYTES + 28, payload);
+}
+
+static bool start_with_udp_gso(void)
+{
+    world.options.inject_udp_gso = packet_socket_knows_udp_gso(world.options.inject_fd);
+    if (!world.options.inject_udp_gso) {
+        print_message("this kernel has no UDP segmentation in virtio_net_hdr\n");
+        return false;
+    }
+    la_receive(got); /* the trial packet */
+    world_start();
+    return true;
+}
+
+/* What arrives in one read and belongs together goes in as one, also across the ring's seam. */
+static void test_datagrams_are_joined(void **state)
+{
+    enum { TOGETHER = 5, PAYLOAD = 1200, ROUNDS = 300 };
+    static uint8_t frames[TOGETHER * (FRAME_HEADER_BYTES + 28 + PAYLOAD) + 100];
+
+    (void)state;
+    if (!start_with_udp_gso())
+        skip();
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        size_t bytes = put_datagrams(frames, TOGETHER, PAYLOAD);
+        peer_send(frames, bytes);
+        assert_joined(frames, TOGETHER, PAYLOAD);
+    }
+    assert_int_equal(COUNTER(injected_packets), ROUNDS * TOGETHER);
+    assert_int_equal(COUNTER(injected_bytes), ROUNDS * TOGETHER * (28 + PAYLOAD));
+    assert_int_equal(COUNTER(injected_joined), ROUNDS * TOGETHER);
+    assert_int_equal(COUNTER(injected_super), 0);
+    assert_int_equal(world_all_drops(), 0);
+}
+
+/* Another packet in between comes out in between. */
+static void test_joining_keeps_the_order(void **state)
+{
+    enum { PAYLOAD = 300 };
+    static uint8_t frames[8 * (FRAME_HEADER_BYTES + 28 + PAYLOAD)];
+    struct frame_header header = {.type = FRAME_PACKET};
+
+    (void)state;
+    if (!start_with_udp_gso())
+        skip();
+    size_t first = put_datagrams(frames, 2, PAYLOAD);
+    header.length = (uint32_t)world_plain(frames + first + FRAME_HEADER_BYTES, 4, 60, 7);
+    frame_put(frames + first, &header);
+    size_t second = first + FRAME_HEADER_BYTES + header.length;
+    size_t bytes = second + put_datagrams(frames + second, 1, PAYLOAD);
+    peer_send(frames, bytes);
+    assert_joined(frames, 2, PAYLOAD);
+    assert_int_equal(la_receive(got), LINK_HEADER_BYTES + 60);
+    assert_memory_equal(got + LINK_HEADER_BYTES, frames + first + FRAME_HEADER_BYTES, 60);
+    assert_joined(frames + second, 1, PAYLOAD);
+    assert_int_equal(COUNTER(injected_joined), 2);
+    assert_int_equal(world_all_drops(), 0);
+}
+
+/* A frame whose end has not come yet does not hold back what came before it. */
+static void test_nothing_waits_for_the_next_read(void **state)
+{
+    enum { PAYLOAD = 500 };
+    static uint8_t frames[3 * (FRAME_HEADER_BYTES + 28 + PAYLOAD)];
+
+    (void)state;
+    if (!start_with_udp_gso())
+        skip();
+    size_t bytes = put_datagrams(frames, 3, PAYLOAD);
+    peer_send(frames, bytes - 100);
+    assert_joined(frames, 2, PAYLOAD);
+    assert_true(la_is_quiet());
+    peer_send(frames + bytes - 100, 100);
+    assert_joined(frames + bytes / 3 * 2, 1, PAYLOAD);
+}
+
+/* A kernel that would not cut them up again gets them one by one. */
+static void test_not_joined_without_udp_gso(void **state)
+{
+    enum { PAYLOAD = 500 };
+    static uint8_t frames[3 * (FRAME_HEADER_BYTES + 28 + PAYLOAD)];
+
+    (void)state;
+    world.options.inject_udp_gso = false;
+    world_start();
+    size_t bytes = put_datagrams(frames, 3, PAYLOAD);
+    peer_send(frames, bytes);
+    for (unsigned i = 0; i < 3; i++)
+        assert_joined(frames + bytes / 3 * i, 1, PAYLOAD);
+    assert_int_equal(COUNTER(injected_joined), 0);
+}
+
+/* Refused by policy in the middle: its neighbours join all the same, without it. */
+static void test_joining_looks_at_each_one(void **state)
+{
+    enum { PAYLOAD = 200 };
+    static uint8_t frames[3 * (FRAME_HEADER_BYTES + 28 + PAYLOAD)];
+
+    (void)state;
+    if (!start_with_udp_gso())
+        skip();
+    size_t bytes = put_datagrams(frames, 3, PAYLOAD);
+    frames[bytes / 3 + FRAME_HEADER_BYTES] = 0x55; /* IP version */
+    peer_send(frames, bytes);
+    assert_int_equal(la_receive(got), LINK_HEADER_BYTES + 28 + 2 * PAYLOAD);
+    assert_memory_equal(got + LINK_HEADER_BYTES + 28, frames + FRAME_HEADER_BYTES + 28, PAYLOAD);
+    assert_memory_equal(got + LINK_HEADER_BYTES + 28 + PAYLOAD,
+                        frames + bytes / 3 * 2 + FRAME_HEADER_BYTES + 28, PAYLOAD);
+    assert_int_equal(DROPS(DROP_PACKET + PACKET_IP_VERSION), 1);
+    assert_int_equal(COUNTER(injected_joined), 2);
+}
+
 /* ---- drops ---- */
 
 /* Sends bytes as a packet frame; they must be counted under the reason, and nothing must come out;
@@ -486,6 +629,11 @@ int main(void)
         WORLD_TEST(test_tcp_super_packet),
         WORLD_TEST(test_udp_super_packet_whole),
         WORLD_TEST(test_udp_super_packet_segmented),
+        WORLD_TEST(test_datagrams_are_joined),
+        WORLD_TEST(test_joining_keeps_the_order),
+        WORLD_TEST(test_nothing_waits_for_the_next_read),
+        WORLD_TEST(test_not_joined_without_udp_gso),
+        WORLD_TEST(test_joining_looks_at_each_one),
         WORLD_TEST(test_malformed_packets),
         WORLD_TEST(test_impossible_offloads),
         WORLD_TEST(test_policy),

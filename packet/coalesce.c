@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "packet/coalesce.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "packet/csum.h"
+
+#define IPV4_TOTAL_LENGTH   2
+#define IPV4_IDENTIFICATION 4
+#define IPV4_HEADER_CSUM    10
+#define IPV4_HEADER         20
+#define IPV6_PAYLOAD_LENGTH 4
+#define IPV6_HEADER         40
+#define UDP_LENGTH          4
+#define UDP_CSUM            6
+#define UDP_HEADER          8
+
+static inline uint32_t header_bytes(const struct packet_view *view)
+{
+    return (uint32_t)view->transport_offset + UDP_HEADER;
+}
+
+static bool is_candidate(const uint8_t *packet, const struct packet_view *view,
+                         struct offload offload)
+{
+    uint32_t plain = view->src.version == 4 ? IPV4_HEADER : IPV6_HEADER;
+
+    if (view->protocol != IPPROTO_UDP || view->is_fragment || view->transport_offset != plain ||
+        view->total_length <= header_bytes(view) || offload.gso_size != 0 ||
+        (offload.flags & ~OFFLOAD_CHECKSUM_PARTIAL))
+        return false;
+    return load_be16(packet + plain + UDP_LENGTH) == view->total_length - plain;
+}
+
+/* Are the IPv4 header's checksum and the UDP one what segmentation will write? */
+static bool checksums_right(const uint8_t *packet, const struct packet_view *view,
+                            struct offload offload)
+{
+    const uint8_t *udp = packet + view->transport_offset;
+    uint32_t length = view->total_length - view->transport_offset;
+
+    if (view->src.version == 4 && csum_finish(csum_add(0, packet, IPV4_HEADER)) != 0)
+        return false;
+    if (offload.flags & OFFLOAD_CHECKSUM_PARTIAL)
+        return true;
+    if (load_be16(udp + UDP_CSUM) == 0) /* none was made, RFC 768: none may be there afterwards */
+        return false;
+    return csum_finish(csum_add(csum_pseudo(view, length), udp, length)) == 0;
+}
+
+static bool same_bytes(const uint8_t *a, const uint8_t *b, uint32_t from, uint32_t to)
+{
+    return memcmp(a + from, b + from, to - from) == 0;
+}
+
+/* All of both IP headers and the ports, but for lengths, identification and checksums. */
+static bool same_headers(const struct coalescer *c, const uint8_t *packet)
+{
+    const uint8_t *first = c->packet;
+
+    if (c->view.src.version == 6)
+        return same_bytes(first, packet, 0, IPV6_PAYLOAD_LENGTH) &&
+               same_bytes(first, packet, IPV6_PAYLOAD_LENGTH + 2, IPV6_HEADER + UDP_LENGTH);
+    if (!same_bytes(first, packet, 0, IPV4_TOTAL_LENGTH) ||
+        !same_bytes(first, packet, IPV4_IDENTIFICATION + 2, IPV4_HEADER_CSUM) ||
+        !same_bytes(first, packet, IPV4_HEADER_CSUM + 2, IPV4_HEADER + UDP_LENGTH))
+        return false;
+    uint16_t next = (uint16_t)(load_be16(first + IPV4_IDENTIFICATION) + c->count);
+    return c->view.dont_fragment || load_be16(packet + IPV4_IDENTIFICATION) == next;
+}
+
+bool coalesce_begin(struct coalescer *c, uint8_t *packet, const struct packet_view *view,
+                    struct offload offload)
+{
+    c->count = 0;
+    if (!is_candidate(packet, view, offload))
+        return false;
+    *c = (struct coalescer){
+        .packet = packet,
+        .view = *view,
+        .offload = offload,
+        .segment = view->total_length - header_bytes(view),
+        .count = 1,
+    };
+    return true;
+}
+
+/* Looks at the bytes of the first one only when there is a second: a lone datagram costs nothing.
+ */
+static bool first_is_right(struct coalescer *c)
+{
+    if (c->count > 1 || c->checked)
+        return true;
+    c->checked = checksums_right(c->packet, &c->view, c->offload);
+    c->closed = !c->checked;
+    return c->checked;
+}
+
+bool coalesce_add(struct coalescer *c, const uint8_t *packet, const struct packet_view *view,
+                  struct offload offload)
+{
+    if (c->count == 0 || c->closed || c->count == COALESCE_MAX ||
+        view->src.version != c->view.src.version || !is_candidate(packet, view, offload))
+        return false;
+    uint32_t payload = view->total_length - header_bytes(view);
+    if (payload > c->segment || c->view.total_length + payload > PACKET_MAX_BYTES ||
+        !same_headers(c, packet) || !first_is_right(c) || !checksums_right(packet, view, offload))
+        return false;
+    memmove(c->packet + c->view.total_length, packet + header_bytes(view), payload);
+    c->view.total_length += payload;
+    c->closed = payload < c->segment;
+    c->count++;
+    return true;
+}
+
+static void put_lengths(uint8_t *packet, const struct packet_view *view)
+{
+    uint16_t udp_length = (uint16_t)(view->total_length - view->transport_offset);
+
+    store_be16(packet + view->transport_offset + UDP_LENGTH, udp_length);
+    if (view->src.version == 6) {
+        store_be16(packet + IPV6_PAYLOAD_LENGTH, udp_length); /* there are no extensions */
+        return;
+    }
+    store_be16(packet + IPV4_TOTAL_LENGTH, (uint16_t)view->total_length);
+    memset(packet + IPV4_HEADER_CSUM, 0, 2);
+    uint16_t sum = csum_finish(csum_add(0, packet, IPV4_HEADER));
+    memcpy(packet + IPV4_HEADER_CSUM, &sum, sizeof(sum));
+}
+
+struct offload coalesce_end(struct coalescer *c, struct packet_view *view)
+{
+    struct offload offload = c->offload;
+
+    *view = c->view;
+    if (c->count > 1) {
+        put_lengths(c->packet, view);
+        offload =
+            (struct offload){.gso_size = (uint16_t)c->segment, .flags = OFFLOAD_CHECKSUM_PARTIAL};
+    }
+    c->count = 0;
+    return offload;
+}
