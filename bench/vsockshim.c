@@ -16,10 +16,12 @@
  *   stream  its bytes at the stream's rate
  *   total   its bytes at the direction's rate for all streams
  *
- * and is passed on LATENCY_NS after that. A clock that has fallen behind may catch up SLACK_NS: the
- * depth of the token bucket. A flow reads no further than WINDOW_BYTES ahead of what it has passed
- * on (the default credit of a vsock socket), then its sender meets a full socket. Two more
- * buffers are a Unix socket's and not vsock's: each side's own send buffer (net.core.wmem_default).
+ * and is passed on then. Nothing is added for latency: two more sockets and wake-ups take longer
+ * than Nitro's link does (docs/performance.md). A clock that has fallen behind may catch up
+ * SLACK_NS: the depth of the token bucket. A flow reads no further than WINDOW_BYTES ahead of what
+ * it has passed on (the default credit of a vsock socket), then its sender meets a full socket. Two
+ * more buffers are a Unix socket's and not vsock's: each side's own send buffer
+ * (net.core.wmem_default).
  *
  * SIGUSR1 prints bytes and writes of each direction on standard error.
  */
@@ -45,7 +47,6 @@
 
 #define STREAMS_MAX  256
 #define WRITE_NS     7000
-#define LATENCY_NS   19000 /* with what two sockets and wake-ups take, 77 us there and back */
 #define SLACK_NS     50000
 #define WINDOW_BYTES (256 * 1024)
 #define PIPE_BYTES   (1 << 20)
@@ -159,7 +160,7 @@ static uint64_t due_time(struct flow *flow, enum direction d, uint32_t bytes, ui
     done =
         later(done, advance(&flow->stream_clock, now, carry_ns(bytes, profile->stream_gbits[d])));
     done = later(done, advance(&side->total_clock, now, carry_ns(bytes, profile->total_gbits[d])));
-    return done + LATENCY_NS;
+    return done;
 }
 
 static void take_piece(struct flow *flow, enum direction d, uint32_t bytes, uint64_t now)
