@@ -8,6 +8,11 @@ GROUPS = (("tcp", "tcp_", "Gbit/s", "TCP throughput"),
           ("udp", "udp_", "thousand datagrams a second", "UDP under 1 % loss"),
           ("latency", "rr", "µs, median of p50", "Request/response, 64 bytes"))
 
+# gnuplot repeats its own colours after eight. The kernel is grey, the rest tell apart in print, too.
+REFERENCE_COLOUR = "#9e9e9e"
+COLOURS = ("#0b5394", "#3d85c6", "#76a5d8", "#b4d0ee", "#cc0000", "#e69138", "#6aa84f", "#674ea7",
+           "#f1c232", "#783f04", "#45818e", "#c27ba0")
+
 TERMINALS = {"svg": "svg size 1000,520 font 'sans,11' background 'white'",
              "png": "pngcairo size 1000,520 font 'sans,11' background 'white'"}
 SCRIPT = """set terminal {terminal}
@@ -38,13 +43,19 @@ def _write_data(path, contestants, tests, summary):
             print("\t".join(cells), file=out)
 
 
+def _colours(contestants):
+    others = iter(COLOURS * len(contestants))
+    return [REFERENCE_COLOUR if c.system.name == "ceiling" else next(others) for c in contestants]
+
+
 def _plot(directory, group, mtu, contestants, tests, summary):
     name, _, unit, title = group
     base = os.path.join(directory, f"{name}-{mtu}")
     _write_data(base + ".dat", contestants, tests, summary)
     curves = ", ".join(
-        f"'{base}.dat' using {2 + 3 * i}:{3 + 3 * i}:{4 + 3 * i}:xtic(1) title '{c.system.id}'"
-        for i, c in enumerate(contestants))
+        f"'{base}.dat' using {2 + 3 * i}:{3 + 3 * i}:{4 + 3 * i}:xtic(1) "
+        f"title '{c.system.id}' linecolor rgb '{colour}'"
+        for i, (c, colour) in enumerate(zip(contestants, _colours(contestants))))
     logarithmic = name == "latency"
     script = "".join(
         SCRIPT.format(terminal=terminal, picture=f"{base}.{kind}", title=title, mtu=mtu, unit=unit,
