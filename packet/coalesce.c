@@ -5,16 +5,11 @@
 #include <string.h>
 
 #include "packet/csum.h"
+#include "packet/ip.h"
 
-#define IPV4_TOTAL_LENGTH   2
-#define IPV4_IDENTIFICATION 4
-#define IPV4_HEADER_CSUM    10
-#define IPV4_HEADER         20
-#define IPV6_PAYLOAD_LENGTH 4
-#define IPV6_HEADER         40
-#define UDP_LENGTH          4
-#define UDP_CSUM            6
-#define UDP_HEADER          8
+#define UDP_LENGTH 4
+#define UDP_CSUM   6
+#define UDP_HEADER 8
 
 static inline uint32_t header_bytes(const struct packet_view *view)
 {
@@ -24,7 +19,7 @@ static inline uint32_t header_bytes(const struct packet_view *view)
 static bool is_candidate(const uint8_t *packet, const struct packet_view *view,
                          struct offload offload)
 {
-    uint32_t plain = view->src.version == 4 ? IPV4_HEADER : IPV6_HEADER;
+    uint32_t plain = view->src.version == 4 ? IPV4_HEADER_MIN : IPV6_HEADER;
 
     if (view->protocol != IPPROTO_UDP || view->is_fragment || view->transport_offset != plain ||
         view->total_length <= header_bytes(view) || offload.gso_size != 0 ||
@@ -40,7 +35,7 @@ static bool checksums_right(const uint8_t *packet, const struct packet_view *vie
     const uint8_t *udp = packet + view->transport_offset;
     uint32_t length = view->total_length - view->transport_offset;
 
-    if (view->src.version == 4 && csum_finish(csum_add(0, packet, IPV4_HEADER)) != 0)
+    if (view->src.version == 4 && csum_finish(csum_add(0, packet, IPV4_HEADER_MIN)) != 0)
         return false;
     if (offload.flags & OFFLOAD_CHECKSUM_PARTIAL)
         return true;
@@ -64,7 +59,7 @@ static bool same_headers(const struct coalescer *c, const uint8_t *packet)
                same_bytes(first, packet, IPV6_PAYLOAD_LENGTH + 2, IPV6_HEADER + UDP_LENGTH);
     if (!same_bytes(first, packet, 0, IPV4_TOTAL_LENGTH) ||
         !same_bytes(first, packet, IPV4_IDENTIFICATION + 2, IPV4_HEADER_CSUM) ||
-        !same_bytes(first, packet, IPV4_HEADER_CSUM + 2, IPV4_HEADER + UDP_LENGTH))
+        !same_bytes(first, packet, IPV4_HEADER_CSUM + 2, IPV4_HEADER_MIN + UDP_LENGTH))
         return false;
     uint16_t next = (uint16_t)(load_be16(first + IPV4_IDENTIFICATION) + c->count);
     return c->view.dont_fragment || load_be16(packet + IPV4_IDENTIFICATION) == next;
@@ -88,13 +83,9 @@ bool coalesce_begin(struct coalescer *c, uint8_t *packet, const struct packet_vi
 
 /* Looks at the bytes of the first one only when there is a second: a lone datagram costs nothing.
  */
-static bool first_is_right(struct coalescer *c)
+static bool first_is_right(const struct coalescer *c)
 {
-    if (c->count > 1 || c->checked)
-        return true;
-    c->checked = checksums_right(c->packet, &c->view, c->offload);
-    c->closed = !c->checked;
-    return c->checked;
+    return c->count > 1 || checksums_right(c->packet, &c->view, c->offload);
 }
 
 bool coalesce_add(struct coalescer *c, const uint8_t *packet, const struct packet_view *view,
@@ -114,28 +105,15 @@ bool coalesce_add(struct coalescer *c, const uint8_t *packet, const struct packe
     return true;
 }
 
-static void put_lengths(uint8_t *packet, const struct packet_view *view)
-{
-    uint16_t udp_length = (uint16_t)(view->total_length - view->transport_offset);
-
-    store_be16(packet + view->transport_offset + UDP_LENGTH, udp_length);
-    if (view->src.version == 6) {
-        store_be16(packet + IPV6_PAYLOAD_LENGTH, udp_length); /* there are no extensions */
-        return;
-    }
-    store_be16(packet + IPV4_TOTAL_LENGTH, (uint16_t)view->total_length);
-    memset(packet + IPV4_HEADER_CSUM, 0, 2);
-    uint16_t sum = csum_finish(csum_add(0, packet, IPV4_HEADER));
-    memcpy(packet + IPV4_HEADER_CSUM, &sum, sizeof(sum));
-}
-
 struct offload coalesce_end(struct coalescer *c, struct packet_view *view)
 {
     struct offload offload = c->offload;
 
     *view = c->view;
     if (c->count > 1) {
-        put_lengths(c->packet, view);
+        store_be16(c->packet + view->transport_offset + UDP_LENGTH,
+                   (uint16_t)(view->total_length - view->transport_offset));
+        ip_finish(c->packet, view->src.version, view->total_length);
         offload =
             (struct offload){.gso_size = (uint16_t)c->segment, .flags = OFFLOAD_CHECKSUM_PARTIAL};
     }

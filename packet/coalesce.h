@@ -27,7 +27,6 @@ struct coalescer {
     struct offload offload;  /* of the first */
     uint32_t segment;        /* payload bytes of the first */
     unsigned count;          /* datagrams; 0: there is none */
-    bool checked;            /* the first one's checksums were found right */
     bool closed;             /* the last one was shorter: nothing can follow */
 };
 

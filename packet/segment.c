@@ -5,21 +5,14 @@
 #include <string.h>
 
 #include "packet/csum.h"
+#include "packet/ip.h"
 
-#define IPV4_TOTAL_LENGTH   2
-#define IPV4_IDENTIFICATION 4
-#define IPV4_FRAGMENT       6
-#define IPV4_MF             0x2000
-#define IPV4_HEADER_CSUM    10
-#define IPV4_HEADER_MIN     20
-#define IPV4_MTU_MIN        68 /* RFC 791 3.2 */
-#define IPV4_OPTION_END     0
-#define IPV4_OPTION_NOP     1
-#define IPV4_OPTION_COPIED  0x80
+#define IPV4_MF            0x2000
+#define IPV4_MTU_MIN       68 /* RFC 791 3.2 */
+#define IPV4_OPTION_END    0
+#define IPV4_OPTION_NOP    1
+#define IPV4_OPTION_COPIED 0x80
 
-#define IPV6_PAYLOAD_LENGTH  4
-#define IPV6_NEXT_HEADER     6
-#define IPV6_HEADER          40
 #define IPV6_MTU_MIN         1280 /* RFC 8200 5 */
 #define IPV6_FRAGMENT_HEADER 8
 #define IPV6_MF              1
@@ -36,24 +29,6 @@
 static inline uint32_t min_u32(uint32_t a, uint32_t b)
 {
     return a < b ? a : b;
-}
-
-static inline uint32_t ipv4_header_bytes(const uint8_t *ip)
-{
-    return (uint32_t)(ip[0] & 0x0f) * 4;
-}
-
-/* Sets the packet's length field; for IPv4 finishes the header checksum, so it comes last. */
-static void finish_ip(uint8_t *ip, uint8_t version, uint32_t total)
-{
-    if (version == 6) {
-        store_be16(ip + IPV6_PAYLOAD_LENGTH, (uint16_t)(total - IPV6_HEADER));
-        return;
-    }
-    store_be16(ip + IPV4_TOTAL_LENGTH, (uint16_t)total);
-    memset(ip + IPV4_HEADER_CSUM, 0, 2);
-    uint16_t sum = csum_finish(csum_add(0, ip, ipv4_header_bytes(ip)));
-    memcpy(ip + IPV4_HEADER_CSUM, &sum, sizeof(sum));
 }
 
 /* ---- segmentation ---- */
@@ -96,7 +71,7 @@ static void adjust_segment(const struct segmenter *s, uint8_t *out, uint32_t tak
     if (view.src.version == 4)
         store_be16(out + IPV4_IDENTIFICATION,
                    (uint16_t)(load_be16(out + IPV4_IDENTIFICATION) + s->index));
-    finish_ip(out, view.src.version, view.total_length);
+    ip_finish(out, view.src.version, view.total_length);
     offload_complete_checksum(out, &view);
 }
 
@@ -242,7 +217,7 @@ size_t fragment_next(struct fragmenter *f, uint8_t *out, size_t capacity)
         adjust_ipv4_fragment(f, out, more);
     else
         put_ipv6_fragment_header(f, out, more);
-    finish_ip(out, f->view.src.version, front + take);
+    ip_finish(out, f->view.src.version, front + take);
     f->done += take;
     return front + take;
 }
