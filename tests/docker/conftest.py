@@ -16,7 +16,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "netns")]
 import dockerd  # noqa: E402
 import topology as network  # noqa: E402
 from dockerd import BRIDGE, POOL, Docker  # noqa: E402
-from fixtures import (daemons_outlive_the_test, direction, narrow_path,  # noqa: E402,F401
+from fixtures import (daemons_outlive_the_test, direction, lent, narrow_path,  # noqa: E402,F401
                       pytest_runtest_makereport, version, workshop)
 from names import DownloadServer, NameServer  # noqa: E402
 from paths import PORTS  # noqa: E402
@@ -109,12 +109,7 @@ def docker(request, topology, form):
 
 @pytest.fixture(scope="module")
 def tunnel(topology, form, docker):
-    made = Tunnel(topology, **form.tunnel_options())
-    yield made
-    try:
-        assert set(made.stop().values()) <= {0}, made.logs()
-    finally:
-        made.discard()
+    yield from lent(Tunnel(topology, **form.tunnel_options()))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from dns_system import dns, dns_world  # noqa: E402,F401
-from fixtures import (daemons_outlive_the_test, direction, narrow_path,  # noqa: E402,F401
+from fixtures import (daemons_outlive_the_test, direction, lent, narrow_path,  # noqa: E402,F401
                       pytest_runtest_makereport, topology, version, workshop)
 from system import BUILD, IS_KERNEL, Tunnel  # noqa: E402
 from topology import sweep  # noqa: E402
@@ -55,12 +55,7 @@ def pytest_sessionstart():
 def tunnel(request, topology):
     """A tunnel in one of its forms, up and carrying both families."""
     capture, _, lanes = request.param.partition("-")
-    made = Tunnel(topology, capture=capture, lanes=int(lanes or 1))
-    yield made
-    try:
-        assert set(made.stop().values()) <= {0}, made.logs()
-    finally:
-        made.discard()
+    yield from lent(Tunnel(topology, capture=capture, lanes=int(lanes or 1)))
 
 
 @pytest.fixture(scope="session")

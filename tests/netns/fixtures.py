@@ -16,6 +16,15 @@ def topology():
     made.remove()
 
 
+def lent(made):
+    """For a fixture that yields a tunnel: it ends in order, or the test file fails, and is gone."""
+    yield made
+    try:
+        assert set(made.stop().values()) <= {0}, made.logs()
+    finally:
+        made.discard()
+
+
 @pytest.fixture(autouse=True)
 def daemons_outlive_the_test(request):
     """No test of traffic may end a daemon."""

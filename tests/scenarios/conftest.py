@@ -14,7 +14,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "docker"), str(HERE.parent / "netns
 
 import dockerd  # noqa: E402
 import topology as network  # noqa: E402
-from fixtures import (daemons_outlive_the_test, pytest_runtest_makereport,  # noqa: E402,F401
+from fixtures import (daemons_outlive_the_test, lent, pytest_runtest_makereport,  # noqa: E402,F401
                       topology, version)
 from names import NameServer  # noqa: E402
 from system import IS_KERNEL, Tunnel  # noqa: E402
@@ -43,12 +43,7 @@ def pytest_sessionstart():
 
 @pytest.fixture(scope="module")
 def tunnel(request, topology):
-    made = Tunnel(topology, lanes=LANES, **getattr(request.module, "TUNNEL", {}))
-    yield made
-    try:
-        assert set(made.stop().values()) <= {0}, made.logs()
-    finally:
-        made.discard()
+    yield from lent(Tunnel(topology, lanes=LANES, **getattr(request.module, "TUNNEL", {})))
 
 
 @pytest.fixture(scope="session")

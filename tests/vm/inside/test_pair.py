@@ -16,6 +16,7 @@ import hostile
 import pytest
 from agent import HEARTBEAT
 from dns_server import address_of, dns_server
+from fixtures import lent
 from netns import wait_for
 from pair_world import (BRIDGE, CONTAINER, CONTAINER_OUTSIDE, CONTAINER_PORT, DNS_PROGRAM,
                         ENCLAVE_CID, LINK_PORT, PARENT_CID, Container, Pair, dns_daemon,
@@ -39,12 +40,7 @@ def guest():
 def tunnel(request, topology, guest):
     """Both daemons, in one of the forms."""
     capture, _, lanes = request.param.partition("-")
-    made = Pair(topology, guest, capture=capture, lanes=int(lanes or 1))
-    yield made
-    try:
-        assert set(made.stop().values()) <= {0}, made.logs()
-    finally:
-        made.discard()
+    yield from lent(Pair(topology, guest, capture=capture, lanes=int(lanes or 1)))
 
 
 @pytest.fixture(scope="session")
