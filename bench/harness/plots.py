@@ -4,6 +4,8 @@
 import os
 import subprocess
 
+from harness.summary import REFERENCE
+
 GROUPS = (("tcp", "tcp_", "Gbit/s", "TCP throughput"),
           ("udp", "udp_", "thousand datagrams a second", "UDP under 1 % loss"),
           ("latency", "rr", "µs, median of p50", "Request/response, 64 bytes"))
@@ -45,7 +47,7 @@ def _write_data(path, contestants, tests, summary):
 
 def _colours(contestants):
     others = iter(COLOURS * len(contestants))
-    return [REFERENCE_COLOUR if c.system.name == "ceiling" else next(others) for c in contestants]
+    return [REFERENCE_COLOUR if c.system.name == REFERENCE else next(others) for c in contestants]
 
 
 def _plot(directory, group, mtu, contestants, tests, summary):
