@@ -75,12 +75,14 @@ def formatted():
     if not shutil.which("clang-format"):
         print("clang-format is not installed")
         sys.exit(77)
-    for path in files(".c", ".h"):
-        result = subprocess.run(["clang-format", "--dry-run", "-Werror", str(path)], check=False,
-                                capture_output=True, text=True)
-        if result.returncode:
-            first = result.stderr.splitlines()[0] if result.stderr else "not formatted"
-            yield path, 0, first
+    # One process for all of them: starting it takes longer than a file does.
+    result = subprocess.run(["clang-format", "--dry-run", "-Werror", *files(".c", ".h")],
+                            check=False, capture_output=True, text=True)
+    found = re.findall(r"^(.*?):(\d+):\d+: error: (.*)$", result.stderr, re.M)
+    for name, number, what in found:
+        yield Path(name), number, what
+    if result.returncode and not found:
+        yield ROOT / ".clang-format", 0, result.stderr.strip()
 
 
 def shell():
