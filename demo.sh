@@ -59,9 +59,9 @@ until_ok() {
 title "Building"
 tests/install-packages.sh || exit 1
 { [[ -f build/build.ninja ]] || meson setup build -Dtests=disabled; } >"$work/build.log" 2>&1 &&
-    ninja -C build enclave/causeway-enclave parent/causeway-parent enclave/dns/causeway-dns >>"$work/build.log" 2>&1 ||
+    ninja -C build enclave/causeway-enclave parent/causeway-parent dns/causeway-dns >>"$work/build.log" 2>&1 ||
     { tail -30 "$work/build.log"; exit 1; }
-ls -l build/enclave/causeway-enclave build/parent/causeway-parent build/enclave/dns/causeway-dns | sed 's/^/  /'
+ls -l build/enclave/causeway-enclave build/parent/causeway-parent build/dns/causeway-dns | sed 's/^/  /'
 
 title "Three namespaces; the enclave has no link"
 for ns in "$enclave" "$parent" "$internet"; do
@@ -124,7 +124,7 @@ start "$internet" "$work/dnsmasq.log" dnsmasq --keep-in-foreground --conf-file=/
 mkdir -p "/etc/netns/$enclave" && echo "search example" >"/etc/netns/$enclave/resolv.conf"
 until_ok ip netns exec "$internet" sh -c 'ss -tlnH sport = 53 | grep -q .'
 echo "  enclave\$ causeway-dns --upstream tcp://198.51.100.1 --resolv-conf /etc/resolv.conf"
-start "$enclave" "$work/dns.log" build/enclave/dns/causeway-dns --upstream tcp://198.51.100.1 \
+start "$enclave" "$work/dns.log" build/dns/causeway-dns --upstream tcp://198.51.100.1 \
     --resolv-conf /etc/resolv.conf
 resolver=${children[-1]}
 until_ok grep -q ': ready' "$work/dns.log"

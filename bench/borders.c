@@ -82,7 +82,7 @@ static int load_program(int map, const struct offsets *offsets)
         PUT(0, 0),
         INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
     };
-    const int count = sizeof code / sizeof code[0];
+    const int count = sizeof(code) / sizeof(code[0]);
 
     for (int i = 0; i < count; i++)
         if (BPF_CLASS(code[i].code) == BPF_JMP && code[i].off == TO_END)
@@ -144,7 +144,7 @@ static int load(struct borders *borders)
                                   sizeof(struct border_log), 1, &options);
     if (borders->map < 0)
         return borders->map;
-    void *log = mmap(NULL, sizeof *borders->log, PROT_READ, MAP_SHARED, borders->map, 0);
+    void *log = mmap(NULL, sizeof(*borders->log), PROT_READ, MAP_SHARED, borders->map, 0);
     if (log == MAP_FAILED)
         return -errno;
     borders->log = log;
@@ -167,14 +167,14 @@ static bool try_out(struct borders *borders)
         return false;
     if (pipe(tube) == 0) {
         fcntl(tube[1], F_SETPIPE_SZ, 1 << 20);
-        if (send(pair[0], bytes, sizeof bytes, MSG_DONTWAIT) == sizeof bytes &&
+        if (send(pair[0], bytes, sizeof(bytes), MSG_DONTWAIT) == sizeof(bytes) &&
             send(pair[0], bytes, 100, MSG_DONTWAIT) == 100 &&
             splice(pair[1], NULL, tube[1], NULL, 1 << 20, SPLICE_F_NONBLOCK) ==
-                sizeof bytes + 100) {
+                sizeof(bytes) + 100) {
             unsigned count = borders_take(borders, lengths, 16);
             for (unsigned i = 0; i < count; i++)
                 sum += lengths[i];
-            good = count >= 2 && sum == sizeof bytes + 100 && lengths[count - 1] == 100;
+            good = count >= 2 && sum == sizeof(bytes) + 100 && lengths[count - 1] == 100;
             borders->piece_max = count > 2 ? lengths[0] : UINT32_MAX;
         }
         close(tube[0]);
@@ -208,7 +208,7 @@ int borders_open(struct borders *borders, char *error, size_t error_size)
 void borders_close(struct borders *borders)
 {
     if (borders->log != NULL)
-        munmap(borders->log, sizeof *borders->log);
+        munmap(borders->log, sizeof(*borders->log));
     if (borders->attachment >= 0)
         close(borders->attachment);
     if (borders->program >= 0)

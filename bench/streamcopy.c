@@ -113,7 +113,7 @@ static struct sockaddr_un path_address(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
     return address;
 }
 
@@ -123,7 +123,7 @@ static int open_listener(const char *path)
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
     unlink(path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ||
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
         listen(fd, STREAMS_MAX) < 0)
         return fail(path);
     return fd;
@@ -136,7 +136,7 @@ static int open_stream(const struct options *options, int listener, int ends[2])
         return socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0 ? fail("socketpair") : 0;
     struct sockaddr_un address = path_address(options->connect);
     ends[0] = socket(AF_UNIX, SOCK_STREAM, 0);
-    if (ends[0] < 0 || connect(ends[0], (struct sockaddr *)&address, sizeof address) < 0)
+    if (ends[0] < 0 || connect(ends[0], (struct sockaddr *)&address, sizeof(address)) < 0)
         return fail(options->connect);
     ends[1] = accept(listener, NULL, NULL);
     return ends[1] < 0 ? fail("accept") : 0;
@@ -187,7 +187,7 @@ static int compare(const void *a, const void *b)
 
 static int measure_round_trips(const struct options *options, struct end *near, struct end *far)
 {
-    double *times = calloc(TRIPS_MAX, sizeof *times), start = now_s(), begin = start;
+    double *times = calloc(TRIPS_MAX, sizeof(*times)), start = now_s(), begin = start;
     char *buffer = calloc(1, options->chunk);
     unsigned count = 0;
 
@@ -203,7 +203,7 @@ static int measure_round_trips(const struct options *options, struct end *near, 
     }
     shutdown(near->fd, SHUT_RDWR);
     pthread_join(far->thread, NULL);
-    qsort(times, count, sizeof *times, compare);
+    qsort(times, count, sizeof(*times), compare);
     printf("{\"round_trips\": %u, \"p50_us\": %.2f, \"p99_us\": %.2f}\n", count,
            times[count / 2] * 1e6, times[count * 99ull / 100] * 1e6);
     free(buffer);

@@ -312,8 +312,8 @@ static int connect_on(void)
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    snprintf(to.sun_path, sizeof to.sun_path, "%s", shim.listening);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
+    snprintf(to.sun_path, sizeof(to.sun_path), "%s", shim.listening);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
         close(fd);
         return -1;
     }
@@ -420,16 +420,16 @@ static void open_listener(const char *path)
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct epoll_event event = {.events = EPOLLIN, .data.u32 = LISTENER};
 
-    if (strlen(path) >= sizeof at.sun_path || strlen(shim.listening) >= sizeof at.sun_path) {
+    if (strlen(path) >= sizeof(at.sun_path) || strlen(shim.listening) >= sizeof(at.sun_path)) {
         fprintf(stderr, "vsockshim: a path is too long\n");
         exit(2);
     }
-    snprintf(at.sun_path, sizeof at.sun_path, "%s", path);
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
     umask(0177);
     shim.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     shim.poller = epoll_create1(EPOLL_CLOEXEC);
     if (shim.listener < 0 || shim.poller < 0 ||
-        bind(shim.listener, (struct sockaddr *)&at, sizeof at) < 0 ||
+        bind(shim.listener, (struct sockaddr *)&at, sizeof(at)) < 0 ||
         listen(shim.listener, STREAMS_MAX) < 0 ||
         epoll_ctl(shim.poller, EPOLL_CTL_ADD, shim.listener, &event) < 0)
         die(path);
@@ -439,7 +439,7 @@ static int usage(FILE *out, int status)
 {
     fprintf(out, "usage: vsockshim DIALLED LISTENING --profile NAME\n"
                  "Gbit/s, enclave to parent / parent to enclave:\n");
-    for (size_t i = 0; i < sizeof profiles / sizeof profiles[0]; i++) {
+    for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++) {
         const struct profile *p = &profiles[i];
         fprintf(out,
                 p->free ? "  %-14s no limits and no costs\n"
@@ -452,7 +452,7 @@ static int usage(FILE *out, int status)
 
 static bool set_profile(const char *name)
 {
-    for (size_t i = 0; i < sizeof profiles / sizeof profiles[0]; i++)
+    for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++)
         if (strcmp(profiles[i].name, name) == 0)
             shim.profile = &profiles[i];
     return shim.profile != NULL;
@@ -475,7 +475,7 @@ int main(int argc, char **argv)
     }
     if (argc - optind != 2 || shim.profile == NULL)
         return usage(stderr, 2);
-    if (borders_open(&shim.borders, error, sizeof error) < 0) {
+    if (borders_open(&shim.borders, error, sizeof(error)) < 0) {
         fprintf(stderr, "vsockshim: %s\n", error);
         return 1;
     }

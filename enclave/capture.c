@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include "rule_templates.h"
-#include "runtime/clock.h"
-#include "runtime/nfqueue.h"
-#include "runtime/packet_socket.h"
-#include "runtime/report.h"
-#include "runtime/tc_mark.h"
+#include "runtime/base/clock.h"
+#include "runtime/host/nfqueue.h"
+#include "runtime/host/packet_socket.h"
+#include "runtime/lane/report.h"
+#include "runtime/host/tc_mark.h"
 
 #define QUEUE_PATIENCE_MS 5000
 #define QUEUE_RETRY_MS    20

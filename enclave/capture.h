@@ -9,7 +9,7 @@
 
 #include "enclave/config.h"
 #include "enclave/device.h"
-#include "runtime/lane.h"
+#include "runtime/lane/lane.h"
 
 struct capture {
     enum capture_choice used; /* never CAPTURE_AUTO */

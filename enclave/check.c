@@ -3,9 +3,9 @@
 
 #include <unistd.h>
 
-#include "runtime/check.h"
-#include "runtime/nfqueue.h"
-#include "runtime/tc_mark.h"
+#include "runtime/lane/check_path.h"
+#include "runtime/host/nfqueue.h"
+#include "runtime/host/tc_mark.h"
 
 static bool have_tc_mark(const struct enclave_config *config)
 {
@@ -30,7 +30,7 @@ int check_enclave(const struct enclave_config *config)
     bool queue = nfqueue_available();
     bool rules = have_rules(config);
 
-    check_common(&report);
+    check_path(&report);
     if (config->link.kind == LINK_VSOCK)
         check_required(&report, access("/dev/vsock", F_OK) == 0, "vsock",
                        "the kernel needs CONFIG_VSOCKETS and the transport of this hypervisor");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "enclave/commands.h"
 
-#include "runtime/report.h"
-#include "runtime/tap_command.h"
+#include "runtime/lane/report.h"
+#include "runtime/lane/tap_command.h"
 
 static bool status(void *context, const struct control_request *request, struct json *reply,
                    char *error, size_t error_size)

@@ -4,7 +4,7 @@
 #define CAUSEWAY_ENCLAVE_COMMANDS_H
 
 #include "enclave/session.h"
-#include "runtime/control.h"
+#include "runtime/base/control.h"
 
 struct commands {
     const struct control *control;

@@ -36,7 +36,7 @@ static bool set_capture(void *context, const char *value, char *error, size_t er
 {
     struct enclave_config *config = context;
 
-    for (unsigned i = 0; i < sizeof capture_names / sizeof capture_names[0]; i++) {
+    for (unsigned i = 0; i < sizeof(capture_names) / sizeof(capture_names[0]); i++) {
         if (strcmp(value, capture_names[i]) == 0) {
             config->capture = (enum capture_choice)i;
             return true;
@@ -197,7 +197,7 @@ static unsigned cpu_count(void)
 {
     cpu_set_t set;
 
-    if (sched_getaffinity(0, sizeof set, &set) < 0)
+    if (sched_getaffinity(0, sizeof(set), &set) < 0)
         return 1;
     unsigned count = (unsigned)CPU_COUNT(&set);
     return count < WIRE_MAX_LANES ? count : WIRE_MAX_LANES;

@@ -8,11 +8,11 @@
 
 #include "packet/frame.h"
 #include "packet/policy.h"
-#include "runtime/control.h"
-#include "runtime/link.h"
-#include "runtime/log.h"
-#include "runtime/options.h"
-#include "runtime/rules.h"
+#include "runtime/base/control.h"
+#include "runtime/base/link.h"
+#include "runtime/base/log.h"
+#include "runtime/base/options.h"
+#include "runtime/host/rules.h"
 
 #define ENCLAVE_CONTROL_PATH CONTROL_DIRECTORY "/enclave.sock"
 

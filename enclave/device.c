@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "runtime/log.h"
+#include "runtime/base/log.h"
 
 /* Locally administered; "cw" and the number of the end. */
 const struct mac device_mac = {{0x02, 0x63, 0x77, 0, 0, 0}};

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #include "packet/frame.h"
-#include "runtime/netdev.h"
+#include "runtime/host/netdev.h"
 
 #define DEVICE_NAME  "cw0"
 #define DEVICE_PEER  "cw1"

@@ -2,13 +2,13 @@
 #include "enclave/live.h"
 
 #include "enclave/resolvers.h"
-#include "runtime/reload.h"
+#include "runtime/base/reload.h"
 
 bool live_serve(void *context, char kind, char *text, char *answer, size_t answer_size)
 {
     const struct enclave_config *config = context;
 
-    if (kind == RESOLVERS_JANITOR_KIND && config->resolvers_file != NULL)
+    if (kind == RESOLVERS_HELPER_KIND && config->resolvers_file != NULL)
         return resolvers_serve(config->resolvers_file, text, answer, answer_size);
     return kind == RELOAD_KIND_FILE && reload_serve(&config->file, answer, answer_size);
 }
@@ -24,12 +24,12 @@ static void take_over(struct live *live, const struct enclave_config *fresh)
 void live_reload(struct live *live)
 {
     static struct enclave_config fresh;
-    char error[1024], *text = reload_text(live->janitor);
+    char error[1024], *text = reload_text(live->helper);
 
     if (text == NULL)
         return;
     enum options_result result =
-        enclave_config_read_again(&fresh, live->argc, live->argv, text, error, sizeof error);
+        enclave_config_read_again(&fresh, live->argc, live->argv, text, error, sizeof(error));
     if (result == OPTIONS_OK) {
         reload_report(enclave_options, live->config, &live->given, &fresh);
         take_over(live, &fresh);

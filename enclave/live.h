@@ -7,13 +7,13 @@
 #define CAUSEWAY_ENCLAVE_LIVE_H
 
 #include "enclave/session.h"
-#include "runtime/janitor.h"
+#include "runtime/base/helper.h"
 
 struct live {
     struct enclave_config *config; /* in force */
     struct enclave_config given;   /* as read at the start */
     struct session *session;
-    struct janitor *janitor;
+    struct helper *helper;
     int argc;
     char **argv;
 };
@@ -22,7 +22,7 @@ struct live {
  * one leaves everything as it is, with one sentence in the log. */
 void live_reload(struct live *live);
 
-/* The janitor's side; context is the daemon's struct enclave_config. */
+/* The helper's side; context is the daemon's struct enclave_config. */
 bool live_serve(void *context, char kind, char *text, char *answer, size_t answer_size);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * causeway-enclave: the enclave's end of the tunnel.
  *
- * Start-up in order: options, --check and --dry-run, one instance, janitor, device, capture, lanes,
+ * Start-up in order: options, --check and --dry-run, one instance, helper, device, capture, lanes,
  * sandbox; then the control loop. Whatever fails before the loop ends the program with one
  * sentence; whatever fails in the loop is counted, logged and tried again.
  */
@@ -20,13 +20,13 @@
 #include "enclave/live.h"
 #include "enclave/resolvers.h"
 #include "enclave/session.h"
-#include "runtime/event.h"
-#include "runtime/instance.h"
-#include "runtime/janitor.h"
-#include "runtime/notify.h"
-#include "runtime/packet_socket.h"
-#include "runtime/sandbox.h"
-#include "runtime/signals.h"
+#include "runtime/base/event.h"
+#include "runtime/base/instance.h"
+#include "runtime/base/helper.h"
+#include "runtime/base/notify.h"
+#include "runtime/host/packet_socket.h"
+#include "runtime/base/sandbox.h"
+#include "runtime/base/signals.h"
 
 #define PROGRAM "causeway-enclave"
 
@@ -38,14 +38,14 @@ struct daemon {
     struct device device;
     struct capture capture;
     struct session session;
-    struct janitor janitor;
+    struct helper helper;
     struct live live;
     struct control control;
     struct commands commands;
     struct tap_table taps;
 };
 
-/* In the janitor, with the privileges of the start. */
+/* In the helper, with the privileges of the start. */
 static void clean_up(void *context)
 {
     const struct enclave_config *config = context;
@@ -56,7 +56,7 @@ static void clean_up(void *context)
     if (config->resolvers_file != NULL)
         resolvers_remove(config->resolvers_file);
     if (config->capture != CAPTURE_PACKET &&
-        rules_remove(&capture_rules, config->firewall, error, sizeof error) < 0)
+        rules_remove(&capture_rules, config->firewall, error, sizeof(error)) < 0)
         log_warning("%s", error);
 }
 
@@ -135,7 +135,7 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
         .taps = &daemon->taps,
         .notify = &daemon->notify,
         .resolvers_changed = config->resolvers_file != NULL ? resolvers_changed : NULL,
-        .resolvers_context = &daemon->janitor,
+        .resolvers_context = &daemon->helper,
     };
     if (capture_open(&daemon->capture, config, &daemon->device, probe_udp_gso(&daemon->device),
                      error, error_size) < 0 ||
@@ -165,7 +165,7 @@ static void prepare_live(struct daemon *daemon, int argc, char **argv)
         .config = &daemon->config,
         .given = daemon->config,
         .session = &daemon->session,
-        .janitor = &daemon->janitor,
+        .helper = &daemon->helper,
         .argc = argc,
         .argv = argv,
     };
@@ -176,7 +176,7 @@ int main(int argc, char **argv)
     static struct daemon daemon;
     struct enclave_config *config = &daemon.config;
     char error[1024];
-    enum options_result result = enclave_config_read(config, argc, argv, error, sizeof error);
+    enum options_result result = enclave_config_read(config, argc, argv, error, sizeof(error));
 
     log_init(PROGRAM, config->log_level);
     if (result == OPTIONS_HELP)
@@ -193,21 +193,22 @@ int main(int argc, char **argv)
         return check_enclave(config);
     if (config->dry_run)
         return dry_run(config);
-    if (sandbox_check_capabilities(error, sizeof error) < 0 || lane_probe(error, sizeof error) < 0)
+    if (sandbox_check_capabilities(error, sizeof(error)) < 0 ||
+        lane_probe(error, sizeof(error)) < 0)
         die("%s", error);
     prepare_live(&daemon, argc, argv);
-    int started = janitor_start_serving(&daemon.janitor, &(struct janitor_duties){
-                                                             .cleanup = clean_up,
-                                                             .serve = live_serve,
-                                                             .context = config,
-                                                         });
+    int started = helper_start_serving(&daemon.helper, &(struct helper_duties){
+                                                           .cleanup = clean_up,
+                                                           .serve = live_serve,
+                                                           .context = config,
+                                                       });
     if (started < 0)
         die("cannot fork: %s", strerror(-started));
-    /* Behind the fork: the janitor must not hold the lock when the daemon is killed. */
-    if (instance_lock(PROGRAM, error, sizeof error) < 0)
+    /* Behind the fork: the helper must not hold the lock when the daemon is killed. */
+    if (instance_lock(PROGRAM, error, sizeof(error)) < 0)
         die("%s", error);
-    if (start(&daemon, error, sizeof error) < 0) {
-        janitor_finish(&daemon.janitor);
+    if (start(&daemon, error, sizeof(error)) < 0) {
+        helper_finish(&daemon.helper);
         die("%s", error);
     }
     notify_status(&daemon.notify, "waiting for the parent");
@@ -216,7 +217,7 @@ int main(int argc, char **argv)
     print_stats(&daemon);
     control_close(&daemon.control);
     session_stop(&daemon.session);
-    janitor_finish(&daemon.janitor);
+    helper_finish(&daemon.helper);
     log_info("stopped");
     return EXIT_SUCCESS;
 }

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "packet/policy.h"
-#include "runtime/log.h"
+#include "runtime/base/log.h"
 
 static bool is_ordinary(const struct ip_addr *address)
 {
@@ -27,15 +27,15 @@ void resolvers_filter(struct wire_config *offered)
     offered->dns_count = kept;
 }
 
-void resolvers_publish(struct janitor *janitor, const struct wire_config *config)
+void resolvers_publish(struct helper *helper, const struct wire_config *config)
 {
     char list[WIRE_MAX_DNS * (ADDR_TEXT_BYTES + 1) + 1] = "", answer[512], address[ADDR_TEXT_BYTES];
     size_t used = 0;
 
     for (unsigned i = 0; i < config->dns_count; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s\n",
+        used += (size_t)snprintf(list + used, sizeof(list) - used, "%s\n",
                                  addr_format(&config->dns[i], address));
-    if (!janitor_ask(janitor, RESOLVERS_JANITOR_KIND, list, answer, sizeof answer))
+    if (!helper_request(helper, RESOLVERS_HELPER_KIND, list, answer, sizeof(answer)))
         log_warning("the parent's resolvers are not written down: %s", answer);
 }
 
@@ -63,8 +63,8 @@ static void make_directory(const char *path)
     const char *slash = strrchr(path, '/');
 
     if (slash == NULL || slash == path ||
-        snprintf(directory, sizeof directory, "%.*s", (int)(slash - path), path) >=
-            (int)sizeof directory)
+        snprintf(directory, sizeof(directory), "%.*s", (int)(slash - path), path) >=
+            (int)sizeof(directory))
         return;
     mkdir(directory, 0755);
 }
@@ -76,7 +76,7 @@ bool resolvers_serve(const char *path, char *text, char *answer, size_t answer_s
     bool good = false;
 
     make_directory(path);
-    if (snprintf(fresh, sizeof fresh, "%s.new", path) < (int)sizeof fresh) {
+    if (snprintf(fresh, sizeof(fresh), "%s.new", path) < (int)sizeof(fresh)) {
         unlink(fresh);
         file = fopen(fresh, "wxe"); /* never through a link that somebody left there */
     }

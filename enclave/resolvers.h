@@ -2,7 +2,7 @@
 /*
  * The resolvers that the parent offers, written down for causeway-dns in the form of resolv.conf.
  *
- * The daemon has given up the right to write files when the offer comes, so its janitor writes. The
+ * The daemon has given up the right to write files when the offer comes, so its helper writes. The
  * file is replaced by a rename: who reads it sees the old list or the new one.
  */
 #ifndef CAUSEWAY_ENCLAVE_RESOLVERS_H
@@ -12,18 +12,18 @@
 #include <stddef.h>
 
 #include "packet/frame.h"
-#include "runtime/janitor.h"
+#include "runtime/base/helper.h"
 
-#define RESOLVERS_FILE         "/run/causeway/resolvers"
-#define RESOLVERS_JANITOR_KIND 'r'
+#define RESOLVERS_FILE        "/run/causeway/resolvers"
+#define RESOLVERS_HELPER_KIND 'r'
 
 /* Leaves out what is not the address of one ordinary host: an offer is a stranger's word. */
 void resolvers_filter(struct wire_config *offered);
 
 /* Has the list written; logs what goes wrong. */
-void resolvers_publish(struct janitor *janitor, const struct wire_config *config);
+void resolvers_publish(struct helper *helper, const struct wire_config *config);
 
-/* The janitor's side: text is the list, one address a line. False with a sentence in answer. */
+/* The helper's side: text is the list, one address a line. False with a sentence in answer. */
 bool resolvers_serve(const char *path, char *text, char *answer, size_t answer_size);
 void resolvers_remove(const char *path);
 

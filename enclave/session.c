@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "enclave/session.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -10,9 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "runtime/clock.h"
-#include "runtime/packet_socket.h"
-#include "runtime/report.h"
+#include "runtime/base/clock.h"
+#include "runtime/host/packet_socket.h"
+#include "runtime/lane/report.h"
 
 #define CONNECT_TIMEOUT_MS   5000
 #define HANDSHAKE_TIMEOUT_MS 5000
@@ -40,7 +41,7 @@ static void dial_later(struct dial *dial)
         close(dial->fd);
         dial->fd = -1;
     }
-    get_random(&random, sizeof random);
+    get_random(&random, sizeof(random));
     dial->state = DIAL_WAITING;
     dial->deadline_ms = clock_ms() + link_backoff_ms(dial->failures, random);
     dial->failures++;
@@ -75,7 +76,7 @@ static void connect_failed(struct dial *dial, int error)
 {
     char why[200];
 
-    snprintf(why, sizeof why, "cannot connect: %s", connect_hint(dial->session, error));
+    snprintf(why, sizeof(why), "cannot connect: %s", connect_hint(dial->session, error));
     dial_failed(dial, why);
 }
 
@@ -147,7 +148,7 @@ static void dial_start(struct dial *dial)
 
 /* ---- lanes ---- */
 
-static enum policy_verdict check_packet(const void *policy, const struct packet_view *view)
+static enum policy_verdict check_packet(const void *policy, const struct parsed_packet *view)
 {
     return policy_check_enclave(policy, &view->src, &view->dst);
 }
@@ -161,7 +162,7 @@ static void config_arrived(void *context, const struct wire_config *config)
     pthread_mutex_lock(&session->offer_lock);
     session->offered = *config;
     pthread_mutex_unlock(&session->offer_lock);
-    if (write(session->offer.fd, &one, sizeof one) < 0)
+    if (write(session->offer.fd, &one, sizeof(one)) < 0)
         log_error("cannot pass a new configuration on: %s", strerror(errno));
 }
 
@@ -183,7 +184,7 @@ static void run_lane(struct dial *dial)
         .config_context = session,
     };
 
-    snprintf(options.name, sizeof options.name, "%s lane %u", parent_name(session, name),
+    snprintf(options.name, sizeof(options.name), "%s lane %u", parent_name(session, name),
              dial->number);
     capture_assign(session->capture, dial->number, session->current.lanes, &options);
     event_remove(session->loop, &dial->source);
@@ -239,7 +240,7 @@ static void lane_exit_ready(void *context, uint32_t events)
     uint64_t count;
 
     (void)events;
-    if (read(session->lane_exit.fd, &count, sizeof count) < 0)
+    if (read(session->lane_exit.fd, &count, sizeof(count)) < 0)
         return;
     for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
         if (session->dials[i].state == DIAL_RUNNING && lane_finished(session->dials[i].lane))
@@ -323,7 +324,7 @@ static void take_resolvers(struct session *session, const struct wire_config *co
         return;
     session->resolvers_known = true;
     current->dns_count = config->dns_count;
-    memcpy(current->dns, config->dns, sizeof current->dns);
+    memcpy(current->dns, config->dns, sizeof(current->dns));
     if (session->resolvers_changed != NULL)
         session->resolvers_changed(session->resolvers_context, config);
 }
@@ -333,8 +334,8 @@ static bool take_config(struct session *session, struct wire_config *config, str
 {
     char why[200], text[256];
 
-    if (!enclave_config_accept(session->config, config, why, sizeof why)) {
-        snprintf(text, sizeof text, "the parent's configuration is refused: %s", why);
+    if (!enclave_config_accept(session->config, config, why, sizeof(why))) {
+        snprintf(text, sizeof(text), "the parent's configuration is refused: %s", why);
         dial_failed(dial, text);
         return false;
     }
@@ -362,7 +363,7 @@ static void dial_handshake(struct dial *dial)
     if (result == 0)
         return;
     if (result < 0) {
-        snprintf(text, sizeof text, "no handshake: %s",
+        snprintf(text, sizeof(text), "no handshake: %s",
                  result == -EPROTO ? "the other side does not speak this protocol"
                                    : strerror(-result));
         dial_failed(dial, text);
@@ -371,7 +372,7 @@ static void dial_handshake(struct dial *dial)
     const uint8_t *payload = frame_reader_payload(reader);
     if (reader->header.type == FRAME_REJECT &&
         wire_get_reject(payload, reader->header.length, &reason) == WIRE_OK) {
-        snprintf(text, sizeof text, "rejected by the parent: %s", wire_reject_name(reason));
+        snprintf(text, sizeof(text), "rejected by the parent: %s", wire_reject_name(reason));
         dial_failed(dial, text);
         return;
     }
@@ -379,7 +380,7 @@ static void dial_handshake(struct dial *dial)
                                 ? wire_get_config(payload, reader->header.length, &config)
                                 : WIRE_RANGE;
     if (error != WIRE_OK) {
-        snprintf(text, sizeof text, "bad answer of the parent: %s", wire_error_name(error));
+        snprintf(text, sizeof(text), "bad answer of the parent: %s", wire_error_name(error));
         dial_failed(dial, text);
         return;
     }
@@ -402,12 +403,12 @@ static void offer_ready(void *context, uint32_t events)
     uint64_t count;
 
     (void)events;
-    if (read(session->offer.fd, &count, sizeof count) < 0)
+    if (read(session->offer.fd, &count, sizeof(count)) < 0)
         return;
     pthread_mutex_lock(&session->offer_lock);
     config = session->offered;
     pthread_mutex_unlock(&session->offer_lock);
-    if (!enclave_config_accept(session->config, &config, why, sizeof why)) {
+    if (!enclave_config_accept(session->config, &config, why, sizeof(why))) {
         log_limited(&session->dial_log, LOG_LEVEL_WARNING,
                     "a new configuration of the parent is refused: %s", why);
         return;
@@ -439,7 +440,7 @@ int session_open(struct session *session, char *error, size_t error_size)
     if (result == 0)
         result = open_event(session, &session->offer, offer_ready);
     pthread_mutex_init(&session->offer_lock, NULL);
-    get_random(&session->id, sizeof session->id);
+    get_random(&session->id, sizeof(session->id));
     for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
         session->dials[i] = (struct dial){.session = session, .number = i, .fd = -1};
     for (unsigned i = 0; result == 0 && i < session->config->lanes; i++) {
@@ -520,8 +521,8 @@ static const char *const state_names[] = {
     [DIAL_HANDSHAKE] = "handshake",
     [DIAL_RUNNING] = "running",
 };
-_Static_assert(sizeof state_names / sizeof state_names[0] == DIAL_RUNNING + 1,
-               "every state has a name");
+static_assert(sizeof(state_names) / sizeof(state_names[0]) == DIAL_RUNNING + 1,
+              "every state has a name");
 
 static void report_agreed(const struct session *session, struct json *json)
 {

@@ -21,11 +21,11 @@
 #include "enclave/capture.h"
 #include "enclave/config.h"
 #include "enclave/device.h"
-#include "runtime/event.h"
-#include "runtime/frame_reader.h"
-#include "runtime/json.h"
-#include "runtime/lane.h"
-#include "runtime/notify.h"
+#include "runtime/base/event.h"
+#include "runtime/lane/frame_reader.h"
+#include "runtime/base/json.h"
+#include "runtime/lane/lane.h"
+#include "runtime/base/notify.h"
 
 enum dial_state { DIAL_WAITING, DIAL_CONNECTING, DIAL_HANDSHAKE, DIAL_RUNNING };
 

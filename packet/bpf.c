@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "packet/view.h"
+#include "packet/parse.h"
 
 /* ---- check ---- */
 

@@ -5,43 +5,43 @@
 #include <string.h>
 
 #include "packet/csum.h"
-#include "packet/ip.h"
+#include "packet/headers.h"
 
 #define UDP_LENGTH 4
 #define UDP_CSUM   6
 #define UDP_HEADER 8
 
-static inline uint32_t header_bytes(const struct packet_view *view)
+static inline uint32_t header_bytes(const struct parsed_packet *parsed)
 {
-    return (uint32_t)view->transport_offset + UDP_HEADER;
+    return (uint32_t)parsed->transport_offset + UDP_HEADER;
 }
 
-static bool is_candidate(const uint8_t *packet, const struct packet_view *view,
+static bool is_candidate(const uint8_t *packet, const struct parsed_packet *parsed,
                          struct offload offload)
 {
-    uint32_t plain = view->src.version == 4 ? IPV4_HEADER_MIN : IPV6_HEADER;
+    uint32_t plain = parsed->src.version == 4 ? IPV4_HEADER_MIN : IPV6_HEADER;
 
-    if (view->protocol != IPPROTO_UDP || view->is_fragment || view->transport_offset != plain ||
-        view->total_length <= header_bytes(view) || offload.gso_size != 0 ||
-        (offload.flags & ~OFFLOAD_CHECKSUM_PARTIAL))
+    if (parsed->protocol != IPPROTO_UDP || parsed->is_fragment ||
+        parsed->transport_offset != plain || parsed->total_length <= header_bytes(parsed) ||
+        offload.gso_size != 0 || (offload.flags & ~OFFLOAD_CHECKSUM_PARTIAL))
         return false;
-    return load_be16(packet + plain + UDP_LENGTH) == view->total_length - plain;
+    return load_be16(packet + plain + UDP_LENGTH) == parsed->total_length - plain;
 }
 
 /* Are the IPv4 header's checksum and the UDP one what segmentation will write? */
-static bool checksums_right(const uint8_t *packet, const struct packet_view *view,
+static bool checksums_right(const uint8_t *packet, const struct parsed_packet *parsed,
                             struct offload offload)
 {
-    const uint8_t *udp = packet + view->transport_offset;
-    uint32_t length = view->total_length - view->transport_offset;
+    const uint8_t *udp = packet + parsed->transport_offset;
+    uint32_t length = parsed->total_length - parsed->transport_offset;
 
-    if (view->src.version == 4 && csum_finish(csum_add(0, packet, IPV4_HEADER_MIN)) != 0)
+    if (parsed->src.version == 4 && csum_finish(csum_add(0, packet, IPV4_HEADER_MIN)) != 0)
         return false;
     if (offload.flags & OFFLOAD_CHECKSUM_PARTIAL)
         return true;
     if (load_be16(udp + UDP_CSUM) == 0) /* none was made, RFC 768: none may be there afterwards */
         return false;
-    return csum_finish(csum_add(csum_pseudo(view, length), udp, length)) == 0;
+    return csum_finish(csum_add(csum_pseudo(parsed, length), udp, length)) == 0;
 }
 
 static bool same_bytes(const uint8_t *a, const uint8_t *b, uint32_t from, uint32_t to)
@@ -54,7 +54,7 @@ static bool same_headers(const struct coalescer *c, const uint8_t *packet)
 {
     const uint8_t *first = c->packet;
 
-    if (c->view.src.version == 6)
+    if (c->parsed.src.version == 6)
         return same_bytes(first, packet, 0, IPV6_PAYLOAD_LENGTH) &&
                same_bytes(first, packet, IPV6_PAYLOAD_LENGTH + 2, IPV6_HEADER + UDP_LENGTH);
     if (!same_bytes(first, packet, 0, IPV4_TOTAL_LENGTH) ||
@@ -62,20 +62,20 @@ static bool same_headers(const struct coalescer *c, const uint8_t *packet)
         !same_bytes(first, packet, IPV4_HEADER_CSUM + 2, IPV4_HEADER_MIN + UDP_LENGTH))
         return false;
     uint16_t next = (uint16_t)(load_be16(first + IPV4_IDENTIFICATION) + c->count);
-    return c->view.dont_fragment || load_be16(packet + IPV4_IDENTIFICATION) == next;
+    return c->parsed.dont_fragment || load_be16(packet + IPV4_IDENTIFICATION) == next;
 }
 
-bool coalesce_begin(struct coalescer *c, uint8_t *packet, const struct packet_view *view,
+bool coalesce_begin(struct coalescer *c, uint8_t *packet, const struct parsed_packet *parsed,
                     struct offload offload)
 {
     c->count = 0;
-    if (!is_candidate(packet, view, offload))
+    if (!is_candidate(packet, parsed, offload))
         return false;
     *c = (struct coalescer){
         .packet = packet,
-        .view = *view,
+        .parsed = *parsed,
         .offload = offload,
-        .segment = view->total_length - header_bytes(view),
+        .segment = parsed->total_length - header_bytes(parsed),
         .count = 1,
     };
     return true;
@@ -85,35 +85,35 @@ bool coalesce_begin(struct coalescer *c, uint8_t *packet, const struct packet_vi
  */
 static bool first_is_right(const struct coalescer *c)
 {
-    return c->count > 1 || checksums_right(c->packet, &c->view, c->offload);
+    return c->count > 1 || checksums_right(c->packet, &c->parsed, c->offload);
 }
 
-bool coalesce_add(struct coalescer *c, const uint8_t *packet, const struct packet_view *view,
+bool coalesce_add(struct coalescer *c, const uint8_t *packet, const struct parsed_packet *parsed,
                   struct offload offload)
 {
     if (c->count == 0 || c->closed || c->count == COALESCE_MAX ||
-        view->src.version != c->view.src.version || !is_candidate(packet, view, offload))
+        parsed->src.version != c->parsed.src.version || !is_candidate(packet, parsed, offload))
         return false;
-    uint32_t payload = view->total_length - header_bytes(view);
-    if (payload > c->segment || c->view.total_length + payload > PACKET_MAX_BYTES ||
-        !same_headers(c, packet) || !first_is_right(c) || !checksums_right(packet, view, offload))
+    uint32_t payload = parsed->total_length - header_bytes(parsed);
+    if (payload > c->segment || c->parsed.total_length + payload > PACKET_MAX_BYTES ||
+        !same_headers(c, packet) || !first_is_right(c) || !checksums_right(packet, parsed, offload))
         return false;
-    memmove(c->packet + c->view.total_length, packet + header_bytes(view), payload);
-    c->view.total_length += payload;
+    memmove(c->packet + c->parsed.total_length, packet + header_bytes(parsed), payload);
+    c->parsed.total_length += payload;
     c->closed = payload < c->segment;
     c->count++;
     return true;
 }
 
-struct offload coalesce_end(struct coalescer *c, struct packet_view *view)
+struct offload coalesce_end(struct coalescer *c, struct parsed_packet *parsed)
 {
     struct offload offload = c->offload;
 
-    *view = c->view;
+    *parsed = c->parsed;
     if (c->count > 1) {
-        store_be16(c->packet + view->transport_offset + UDP_LENGTH,
-                   (uint16_t)(view->total_length - view->transport_offset));
-        ip_finish(c->packet, view->src.version, view->total_length);
+        store_be16(c->packet + parsed->transport_offset + UDP_LENGTH,
+                   (uint16_t)(parsed->total_length - parsed->transport_offset));
+        ip_finish(c->packet, parsed->src.version, parsed->total_length);
         offload =
             (struct offload){.gso_size = (uint16_t)c->segment, .flags = OFFLOAD_CHECKSUM_PARTIAL};
     }

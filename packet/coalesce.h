@@ -17,25 +17,25 @@
 #include <stdint.h>
 
 #include "packet/offload.h"
-#include "packet/view.h"
+#include "packet/parse.h"
 
 #define COALESCE_MAX 64 /* datagrams: UDP_MAX_SEGMENTS of Linux before 6.9 */
 
 struct coalescer {
-    uint8_t *packet;         /* the first datagram, with the later ones' payload behind it */
-    struct packet_view view; /* of the first; total_length counts what was added, too */
-    struct offload offload;  /* of the first */
-    uint32_t segment;        /* payload bytes of the first */
-    unsigned count;          /* datagrams; 0: there is none */
-    bool closed;             /* the last one was shorter: nothing can follow */
+    uint8_t *packet;             /* the first datagram, with the later ones' payload behind it */
+    struct parsed_packet parsed; /* of the first; total_length counts what was added, too */
+    struct offload offload;      /* of the first */
+    uint32_t segment;            /* payload bytes of the first */
+    unsigned count;              /* datagrams; 0: there is none */
+    bool closed;                 /* the last one was shorter: nothing can follow */
 };
 
 /*
  * Starts with this datagram, if it is one that others may be joined to; c is empty otherwise.
- * packet has view->total_length bytes and stays borrowed, with the memory behind it, until
- * coalesce_end(). view and offload (as it came over the link, unchecked) are copied.
+ * packet has parsed->total_length bytes and stays borrowed, with the memory behind it, until
+ * coalesce_end(). parsed and offload (as it came over the link, unchecked) are copied.
  */
-bool coalesce_begin(struct coalescer *c, uint8_t *packet, const struct packet_view *view,
+bool coalesce_begin(struct coalescer *c, uint8_t *packet, const struct parsed_packet *parsed,
                     struct offload offload);
 
 /*
@@ -43,13 +43,13 @@ bool coalesce_begin(struct coalescer *c, uint8_t *packet, const struct packet_vi
  * end in the same linear memory, so nothing in between may be needed any more. False: it does not
  * belong there, and nothing has changed.
  */
-bool coalesce_add(struct coalescer *c, const uint8_t *packet, const struct packet_view *view,
+bool coalesce_add(struct coalescer *c, const uint8_t *packet, const struct parsed_packet *parsed,
                   struct offload offload);
 
 /*
- * Completes the IP and UDP headers for what was joined and empties c. *view describes the whole;
+ * Completes the IP and UDP headers for what was joined and empties c. *parsed describes the whole;
  * the result is for offload_to_vnet(). A single datagram comes back as it was.
  */
-struct offload coalesce_end(struct coalescer *c, struct packet_view *view);
+struct offload coalesce_end(struct coalescer *c, struct parsed_packet *parsed);
 
 #endif

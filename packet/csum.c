@@ -76,7 +76,7 @@ uint16_t csum_finish(uint64_t sum)
     return (uint16_t)~csum_fold(sum);
 }
 
-uint64_t csum_pseudo(const struct packet_view *view, uint32_t transport_length)
+uint64_t csum_pseudo(const struct parsed_packet *parsed, uint32_t transport_length)
 {
     /* Both families alike: an IPv4 address has 12 zero bytes behind it, and the length is 32 bits
      * wide only where it can exceed 16. */
@@ -84,8 +84,8 @@ uint64_t csum_pseudo(const struct packet_view *view, uint32_t transport_length)
     uint64_t sum = 0;
 
     store_be32(rest, transport_length);
-    rest[7] = view->protocol;
-    for (unsigned i = 0; i < sizeof(view->src.bytes); i += 4)
-        sum += (uint64_t)load_word(view->src.bytes + i) + load_word(view->dst.bytes + i);
+    rest[7] = parsed->protocol;
+    for (unsigned i = 0; i < sizeof(parsed->src.bytes); i += 4)
+        sum += (uint64_t)load_word(parsed->src.bytes + i) + load_word(parsed->dst.bytes + i);
     return sum + load_word(rest) + load_word(rest + 4);
 }

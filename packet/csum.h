@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "packet/view.h"
+#include "packet/parse.h"
 
 /* Adds length bytes to sum. An odd last byte is padded with zero: only the last piece may be odd.
  */
@@ -25,9 +25,9 @@ uint16_t csum_fold(uint64_t sum);
 uint16_t csum_finish(uint64_t sum);
 
 /*
- * Sum of the pseudo header (RFC 9293 3.1, RFC 768, RFC 8200 8.1) of the packet that view
+ * Sum of the pseudo header (RFC 9293 3.1, RFC 768, RFC 8200 8.1) of the packet that parsed
  * describes, with the given transport length in bytes.
  */
-uint64_t csum_pseudo(const struct packet_view *view, uint32_t transport_length);
+uint64_t csum_pseudo(const struct parsed_packet *parsed, uint32_t transport_length);
 
 #endif

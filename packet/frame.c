@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "packet/view.h"
+#include "packet/parse.h"
 
 /* Offsets in the frame header. */
 #define HEADER_LENGTH   0

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#include "packet/view.h"
+#include "packet/parse.h"
 
 #define ETHERNET_HEADER_BYTES 14
 #define VNET_HEADER_BYTES     10 /* struct virtio_net_hdr, virtio 1.2 5.1.6 without num_buffers */
@@ -49,15 +49,15 @@ const char *offload_error_name(enum offload_error error);
  * bytes[VNET_HEADER_BYTES] in host order, borrowed. GSO types known: TCPV4, TCPV6 (either with the
  * ECN bit), UDP_L4. On an error *out is unspecified.
  */
-enum offload_error offload_from_vnet(const uint8_t *bytes, const struct packet_view *view,
+enum offload_error offload_from_vnet(const uint8_t *bytes, const struct parsed_packet *parsed,
                                      struct offload *out);
 
 /*
  * Is meta possible for this packet? On success *meta is normalised: a gso_size that does not make
  * at least two segments becomes 0, and one that does sets OFFLOAD_CHECKSUM_PARTIAL. packet has
- * view->total_length bytes, borrowed.
+ * parsed->total_length bytes, borrowed.
  */
-enum offload_error offload_check(const uint8_t *packet, const struct packet_view *view,
+enum offload_error offload_check(const uint8_t *packet, const struct parsed_packet *parsed,
                                  struct offload *meta);
 
 /*
@@ -66,15 +66,15 @@ enum offload_error offload_check(const uint8_t *packet, const struct packet_view
  * Where the checksum is partial, or the packet is a super-packet (which implies it), the
  * pseudo-header sum is written into the packet's checksum field, whatever stood there. A gso_size
  * that does not make at least two segments is ignored (the packet is sent as one). packet has
- * view->total_length bytes.
+ * parsed->total_length bytes.
  */
-enum offload_error offload_to_vnet(uint8_t *packet, const struct packet_view *view,
+enum offload_error offload_to_vnet(uint8_t *packet, const struct parsed_packet *parsed,
                                    struct offload meta, uint8_t *out);
 
 /*
  * Fills in the transport checksum of a packet with OFFLOAD_CHECKSUM_PARTIAL in software.
  * A UDP sum of zero becomes 0xffff (RFC 768). No effect for other protocols and fragments.
  */
-void offload_complete_checksum(uint8_t *packet, const struct packet_view *view);
+void offload_complete_checksum(uint8_t *packet, const struct parsed_packet *parsed);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "packet/policy.h"
 
-#include "packet/view.h"
+#include "packet/parse.h"
 
 /* clang-format off */
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "packet/csum.h"
-#include "packet/ip.h"
+#include "packet/headers.h"
 
 #define IPV4_MF            0x2000
 #define IPV4_MTU_MIN       68 /* RFC 791 3.2 */
@@ -34,16 +34,16 @@ static inline uint32_t min_u32(uint32_t a, uint32_t b)
 /* ---- segmentation ---- */
 
 enum offload_error segment_init(struct segmenter *s, const uint8_t *packet,
-                                const struct packet_view *view, struct offload meta)
+                                const struct parsed_packet *parsed, struct offload meta)
 {
-    enum offload_error error = offload_check(packet, view, &meta);
+    enum offload_error error = offload_check(packet, parsed, &meta);
     if (error)
         return error;
 
-    *s = (struct segmenter){.packet = packet, .view = *view};
+    *s = (struct segmenter){.packet = packet, .parsed = *parsed};
     s->finished = !(meta.flags & OFFLOAD_CHECKSUM_PARTIAL);
-    s->header_bytes = (uint32_t)view->transport_offset + view->transport_header;
-    s->payload = view->total_length - s->header_bytes;
+    s->header_bytes = (uint32_t)parsed->transport_offset + parsed->transport_header;
+    s->payload = parsed->total_length - s->header_bytes;
     s->gso_size = meta.gso_size ? meta.gso_size : s->payload;
     return OFFLOAD_OK;
 }
@@ -51,8 +51,8 @@ enum offload_error segment_init(struct segmenter *s, const uint8_t *packet,
 /* Makes the transport header in out that of the segment with `take` bytes at s->done. */
 static void adjust_transport(const struct segmenter *s, uint8_t *transport, uint32_t take)
 {
-    if (s->view.protocol == IPPROTO_UDP) {
-        store_be16(transport + UDP_LENGTH, (uint16_t)(s->view.transport_header + take));
+    if (s->parsed.protocol == IPPROTO_UDP) {
+        store_be16(transport + UDP_LENGTH, (uint16_t)(s->parsed.transport_header + take));
         return;
     }
     store_be32(transport + TCP_SEQUENCE, load_be32(transport + TCP_SEQUENCE) + s->done);
@@ -64,15 +64,15 @@ static void adjust_transport(const struct segmenter *s, uint8_t *transport, uint
 
 static void adjust_segment(const struct segmenter *s, uint8_t *out, uint32_t take)
 {
-    struct packet_view view = s->view;
+    struct parsed_packet parsed = s->parsed;
 
-    view.total_length = s->header_bytes + take;
-    adjust_transport(s, out + view.transport_offset, take);
-    if (view.src.version == 4)
+    parsed.total_length = s->header_bytes + take;
+    adjust_transport(s, out + parsed.transport_offset, take);
+    if (parsed.src.version == 4)
         store_be16(out + IPV4_IDENTIFICATION,
                    (uint16_t)(load_be16(out + IPV4_IDENTIFICATION) + s->index));
-    ip_finish(out, view.src.version, view.total_length);
-    offload_complete_checksum(out, &view);
+    ip_finish(out, parsed.src.version, parsed.total_length);
+    offload_complete_checksum(out, &parsed);
 }
 
 size_t segment_next(struct segmenter *s, uint8_t *out, size_t capacity)
@@ -110,7 +110,7 @@ static bool ipv6_unfragmentable(struct fragmenter *f)
     f->header_bytes = offset;
     f->next_header = next;
     f->next_header_at = (uint16_t)next_at;
-    while (offset < f->view.transport_offset) {
+    while (offset < f->parsed.transport_offset) {
         if (next == IPPROTO_FRAGMENT || ++walked == PACKET_MAX_EXTENSIONS)
             return false;
         bool repeated = next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING;
@@ -130,7 +130,7 @@ static bool ipv6_unfragmentable(struct fragmenter *f)
 /* Bytes of a fragment in front of its data. */
 static inline uint32_t front_bytes(const struct fragmenter *f)
 {
-    return f->header_bytes + (f->view.src.version == 6 ? IPV6_FRAGMENT_HEADER : 0);
+    return f->header_bytes + (f->parsed.src.version == 6 ? IPV6_FRAGMENT_HEADER : 0);
 }
 
 /* Data bytes of every fragment but the last. */
@@ -139,23 +139,24 @@ static inline uint32_t data_bytes(const struct fragmenter *f)
     return (f->mtu - front_bytes(f)) / FRAGMENT_UNIT * FRAGMENT_UNIT;
 }
 
-bool fragment_init(struct fragmenter *f, const uint8_t *packet, const struct packet_view *view,
+bool fragment_init(struct fragmenter *f, const uint8_t *packet, const struct parsed_packet *parsed,
                    uint32_t mtu, uint32_t identification)
 {
-    bool ipv6 = view->src.version == 6;
+    bool ipv6 = parsed->src.version == 6;
 
-    if (view->is_fragment || view->total_length <= mtu ||
+    if (parsed->is_fragment || parsed->total_length <= mtu ||
         mtu < (ipv6 ? IPV6_MTU_MIN : IPV4_MTU_MIN))
         return false;
     *f = (struct fragmenter){
-        .packet = packet, .view = *view, .mtu = mtu, .identification = identification};
+        .packet = packet, .parsed = *parsed, .mtu = mtu, .identification = identification};
     if (!ipv6)
-        f->header_bytes = view->transport_offset;
+        f->header_bytes = parsed->transport_offset;
     else if (!ipv6_unfragmentable(f))
         return false;
-    f->payload = view->total_length - f->header_bytes;
+    f->payload = parsed->total_length - f->header_bytes;
 
-    uint32_t chain = (uint32_t)view->transport_offset + view->transport_header - f->header_bytes;
+    uint32_t chain =
+        (uint32_t)parsed->transport_offset + parsed->transport_header - f->header_bytes;
     return front_bytes(f) + FRAGMENT_UNIT <= mtu && chain <= data_bytes(f);
 }
 
@@ -213,11 +214,11 @@ size_t fragment_next(struct fragmenter *f, uint8_t *out, size_t capacity)
         return 0;
     memcpy(out, f->packet, f->header_bytes);
     memcpy(out + front, f->packet + f->header_bytes + f->done, take);
-    if (f->view.src.version == 4)
+    if (f->parsed.src.version == 4)
         adjust_ipv4_fragment(f, out, more);
     else
         put_ipv6_fragment_header(f, out, more);
-    ip_finish(out, f->view.src.version, front + take);
+    ip_finish(out, f->parsed.src.version, front + take);
     f->done += take;
     return front + take;
 }

@@ -15,11 +15,11 @@
 #include <stdint.h>
 
 #include "packet/offload.h"
-#include "packet/view.h"
+#include "packet/parse.h"
 
 struct segmenter {
     const uint8_t *packet; /* borrowed until the last segment_next() */
-    struct packet_view view;
+    struct parsed_packet parsed;
     uint32_t gso_size;
     uint32_t header_bytes; /* IP and transport headers, repeated in each segment */
     uint32_t done;         /* payload bytes already given out */
@@ -35,14 +35,14 @@ struct segmenter {
  * a packet that is no super-packet comes out as one, with its checksum completed if it was partial.
  */
 enum offload_error segment_init(struct segmenter *s, const uint8_t *packet,
-                                const struct packet_view *view, struct offload meta);
+                                const struct parsed_packet *parsed, struct offload meta);
 
 /* Writes the next segment to out and returns its bytes; 0 when done or when capacity is short. */
 size_t segment_next(struct segmenter *s, uint8_t *out, size_t capacity);
 
 struct fragmenter {
     const uint8_t *packet; /* borrowed until the last fragment_next() */
-    struct packet_view view;
+    struct parsed_packet parsed;
     uint32_t mtu;
     uint32_t identification; /* for IPv6; IPv4 keeps the packet's own */
     uint32_t header_bytes;   /* per-fragment (unfragmentable) header of the original */
@@ -59,7 +59,7 @@ struct fragmenter {
  * mtu leaves no room: under 68 / 1280, or too small for all headers in the first fragment (RFC
  * 7112).
  */
-bool fragment_init(struct fragmenter *f, const uint8_t *packet, const struct packet_view *view,
+bool fragment_init(struct fragmenter *f, const uint8_t *packet, const struct parsed_packet *parsed,
                    uint32_t mtu, uint32_t identification);
 size_t fragment_next(struct fragmenter *f, uint8_t *out, size_t capacity);
 

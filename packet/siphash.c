@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "packet/siphash.h"
 
-#include "packet/view.h"
+#include "packet/parse.h"
 
 struct sip {
     uint64_t v0, v1, v2, v3;

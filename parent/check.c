@@ -6,7 +6,7 @@
 
 #include "parent/enclave.h"
 #include "parent/uplink.h"
-#include "runtime/check.h"
+#include "runtime/lane/check_path.h"
 
 static void check_rules(struct check_report *report, const struct parent_config *config)
 {
@@ -45,15 +45,15 @@ static void print_enclaves(const struct parent_config *config)
 
     for (unsigned i = 0; i < config->enclave_count; i++) {
         const struct enclave_entry *entry = &config->enclaves[i];
-        struct ip_addr a = parent_config_address(config, 4, entry->slot);
-        struct ip_addr b = parent_config_address(config, 6, entry->slot);
-        if (entry->slot == 0)
+        struct ip_addr a = parent_config_address(config, 4, entry->index);
+        struct ip_addr b = parent_config_address(config, 6, entry->index);
+        if (entry->index == 0)
             printf("enclave  %s (%s): addresses as they come\n", entry->name,
                    link_format(&entry->link, link));
         else
             printf("enclave  %s (%s): %s and %s on %s%u\n", entry->name,
                    link_format(&entry->link, link), addr_format(&a, address4),
-                   addr_format(&b, address6), ENCLAVE_DEVICE_PREFIX, entry->slot);
+                   addr_format(&b, address6), ENCLAVE_DEVICE_PREFIX, entry->index);
     }
 }
 
@@ -61,7 +61,7 @@ int check_parent(const struct parent_config *config)
 {
     struct check_report report = {0};
 
-    check_common(&report);
+    check_path(&report);
     if (uses_vsock(config))
         check_required(&report, access("/dev/vsock", F_OK) == 0, "vsock",
                        "load vhost_vsock (QEMU) or start from a Nitro instance");

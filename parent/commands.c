@@ -2,8 +2,8 @@
 #include "parent/commands.h"
 
 #include "parent/publish.h"
-#include "runtime/report.h"
-#include "runtime/tap_command.h"
+#include "runtime/lane/report.h"
+#include "runtime/lane/tap_command.h"
 
 static void report_policy(const struct parent_config *config, struct json *reply)
 {

@@ -4,7 +4,7 @@
 #define CAUSEWAY_PARENT_COMMANDS_H
 
 #include "parent/live.h"
-#include "runtime/control.h"
+#include "runtime/base/control.h"
 
 struct commands {
     const struct control *control;

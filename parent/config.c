@@ -9,13 +9,12 @@
 #include <linux/vm_sockets.h>
 
 #include "parent/publish.h"
-#include "runtime/options_private.h"
 
 #define DEFAULT_POOL4    "100.127.0.0/16" /* the end of RFC 6598's range: clouds use its beginning */
 #define DEFAULT_POOL6    "fdc5:7e1a:9b40::/64" /* RFC 4193, drawn once for this project */
 #define POOL4_MAX_LENGTH 29
 #define POOL6_MAX_LENGTH 112
-#define SLOT_END_MAX     65535
+#define INDEX_END_MAX    65535
 
 /* A user's name or number. */
 static bool parse_owner(const char *text, uid_t *owner)
@@ -50,7 +49,7 @@ static bool enclave_attribute(struct enclave_entry *entry, const char *text, cha
 {
     if (strncmp(text, "name=", 5) == 0) {
         size_t length = strlen(text + 5);
-        if (length > 0 && length < sizeof entry->name && strpbrk(text + 5, "=:/ ") == NULL) {
+        if (length > 0 && length < sizeof(entry->name) && strpbrk(text + 5, "=:/ ") == NULL) {
             memcpy(entry->name, text + 5, length + 1);
             entry->named = true;
             return true;
@@ -77,11 +76,11 @@ static void default_name(struct enclave_entry *entry)
     if (entry->name[0] != '\0')
         return;
     if (entry->link.kind == LINK_UNIX)
-        snprintf(entry->name, sizeof entry->name, "%.60s", slash ? slash + 1 : entry->link.path);
+        snprintf(entry->name, sizeof(entry->name), "%.60s", slash ? slash + 1 : entry->link.path);
     else if (entry->link.cid == VMADDR_CID_ANY)
-        snprintf(entry->name, sizeof entry->name, "any");
+        snprintf(entry->name, sizeof(entry->name), "any");
     else
-        snprintf(entry->name, sizeof entry->name, "%u", entry->link.cid);
+        snprintf(entry->name, sizeof(entry->name), "%u", entry->link.cid);
 }
 
 static bool same_peer(const struct link_addr *a, const struct link_addr *b)
@@ -102,7 +101,7 @@ static bool set_enclave(void *context, const char *value, char *error, size_t er
         snprintf(error, error_size, "is one enclave too many (at most %d)", PARENT_ENCLAVES_MAX);
         return false;
     }
-    if ((size_t)snprintf(text, sizeof text, "%s", value) >= sizeof text) {
+    if ((size_t)snprintf(text, sizeof(text), "%s", value) >= sizeof(text)) {
         snprintf(error, error_size, "is too long");
         return false;
     }
@@ -133,7 +132,7 @@ static void print_enclave(const void *context, struct option_writer *writer)
         bool placed = entry->address.version != 0;
         char owner[24] = "";
         if (entry->owned)
-            snprintf(owner, sizeof owner, ",owner=%u", entry->owner);
+            snprintf(owner, sizeof(owner), ",owner=%u", entry->owner);
         option_value(writer, "%s%s%s%s%s%s", link_format(&entry->link, link),
                      entry->named ? ",name=" : "", entry->named ? entry->name : "",
                      placed ? ",address=" : "", placed ? addr_format(&entry->address, address) : "",
@@ -358,21 +357,22 @@ const struct option_spec parent_options[] = {
     {.name = NULL},
 };
 
-/* ---- slots ---- */
+/* ---- address indexes ---- */
 
-struct ip_addr parent_config_address(const struct parent_config *config, int version, uint32_t slot)
+struct ip_addr parent_config_address(const struct parent_config *config, int version,
+                                     uint32_t index)
 {
     const struct ip_prefix *pool = version == 4 ? &config->pool4 : &config->pool6;
     struct ip_addr address = {0};
 
     if (pool->addr.version != 0)
-        prefix_nth(pool, slot, &address);
+        prefix_nth(pool, index, &address);
     return address;
 }
 
-uint32_t parent_config_slot_end(const struct parent_config *config)
+uint32_t parent_config_index_end(const struct parent_config *config)
 {
-    uint32_t end = SLOT_END_MAX;
+    uint32_t end = INDEX_END_MAX;
 
     /* The last address of an IPv4 network is its broadcast address. */
     if (config->pool4.addr.version != 0 && config->pool4.length > 16)
@@ -380,43 +380,43 @@ uint32_t parent_config_slot_end(const struct parent_config *config)
     return end;
 }
 
-bool parent_config_slot_taken(const struct parent_config *config, uint32_t slot)
+bool parent_config_index_taken(const struct parent_config *config, uint32_t index)
 {
     for (unsigned i = 0; i < config->enclave_count; i++)
-        if (config->enclaves[i].slot == slot)
+        if (config->enclaves[i].index == index)
             return true;
     return false;
 }
 
-static uint32_t slot_of_address(const struct parent_config *config, const struct ip_addr *address)
+static uint32_t index_of_address(const struct parent_config *config, const struct ip_addr *address)
 {
-    uint32_t end = parent_config_slot_end(config);
+    uint32_t end = parent_config_index_end(config);
 
     if (!prefix_contains(&config->pool4, address))
         return 0;
-    for (uint32_t slot = SLOT_FIRST; slot < end; slot++) {
-        struct ip_addr candidate = parent_config_address(config, 4, slot);
+    for (uint32_t index = INDEX_FIRST; index < end; index++) {
+        struct ip_addr candidate = parent_config_address(config, 4, index);
         if (addr_equal(&candidate, address))
-            return slot;
+            return index;
     }
     return 0;
 }
 
-/* A CID is its own slot, so that CID 16 is 100.127.0.16; 0 where that cannot be. */
-static uint32_t own_slot(const struct parent_config *config, const struct enclave_entry *entry)
+/* A CID is its own index, so that CID 16 is 100.127.0.16; 0 where that cannot be. */
+static uint32_t own_index(const struct parent_config *config, const struct enclave_entry *entry)
 {
-    return entry->link.kind == LINK_VSOCK && entry->link.cid >= SLOT_FIRST &&
-                   entry->link.cid < parent_config_slot_end(config) &&
-                   !parent_config_slot_taken(config, entry->link.cid)
+    return entry->link.kind == LINK_VSOCK && entry->link.cid >= INDEX_FIRST &&
+                   entry->link.cid < parent_config_index_end(config) &&
+                   !parent_config_index_taken(config, entry->link.cid)
                ? entry->link.cid
                : 0;
 }
 
-static uint32_t first_free_slot(const struct parent_config *config)
+static uint32_t first_free_index(const struct parent_config *config)
 {
-    for (uint32_t slot = SLOT_FIRST; slot < parent_config_slot_end(config); slot++)
-        if (!parent_config_slot_taken(config, slot))
-            return slot;
+    for (uint32_t index = INDEX_FIRST; index < parent_config_index_end(config); index++)
+        if (!parent_config_index_taken(config, index))
+            return index;
     return 0;
 }
 
@@ -425,7 +425,7 @@ static bool is_any(const struct enclave_entry *entry)
     return entry->link.kind == LINK_VSOCK && entry->link.cid == VMADDR_CID_ANY;
 }
 
-static bool assign_slots(struct parent_config *config, char *error, size_t error_size)
+static bool assign_indexes(struct parent_config *config, char *error, size_t error_size)
 {
     char address[ADDR_TEXT_BYTES], pool[ADDR_TEXT_BYTES];
 
@@ -433,25 +433,25 @@ static bool assign_slots(struct parent_config *config, char *error, size_t error
         struct enclave_entry *entry = &config->enclaves[i];
         if (entry->address.version == 0)
             continue;
-        uint32_t slot = slot_of_address(config, &entry->address);
-        if (slot == 0 || parent_config_slot_taken(config, slot) || is_any(entry)) {
+        uint32_t index = index_of_address(config, &entry->address);
+        if (index == 0 || parent_config_index_taken(config, index) || is_any(entry)) {
             snprintf(error, error_size, "--enclave: %s cannot have %s: not a free address of %s",
                      entry->name, addr_format(&entry->address, address),
                      prefix_format(&config->pool4, pool));
             return false;
         }
-        entry->slot = slot;
+        entry->index = index;
     }
-    /* First the slots that CIDs name: nobody else may take them. */
+    /* First the indexes that CIDs name: nobody else may take them. */
     for (unsigned i = 0; i < config->enclave_count; i++)
-        if (config->enclaves[i].slot == 0)
-            config->enclaves[i].slot = own_slot(config, &config->enclaves[i]);
+        if (config->enclaves[i].index == 0)
+            config->enclaves[i].index = own_index(config, &config->enclaves[i]);
     for (unsigned i = 0; i < config->enclave_count; i++) {
         struct enclave_entry *entry = &config->enclaves[i];
-        if (entry->slot != 0 || is_any(entry))
+        if (entry->index != 0 || is_any(entry))
             continue;
-        entry->slot = first_free_slot(config);
-        if (entry->slot == 0) {
+        entry->index = first_free_index(config);
+        if (entry->index == 0) {
             snprintf(error, error_size, "--pool: %s has fewer addresses than there are enclaves",
                      prefix_format(&config->pool4, pool));
             return false;
@@ -494,7 +494,7 @@ static bool check_publish(const struct parent_config *config, char *error, size_
                      publish->enclave);
             return false;
         }
-        if (entry->slot == 0) {
+        if (entry->index == 0) {
             snprintf(error, error_size,
                      "--publish: an enclave of any CID has no fixed address; "
                      "configure it by its own CID");
@@ -546,13 +546,13 @@ static bool has_publish(const struct parent_config *config, const char *value, u
     struct publish_entry wanted;
     char ignored[200], text[PUBLISH_TEXT_BYTES], other[PUBLISH_TEXT_BYTES];
 
-    if (!publish_parse(value, &wanted, ignored, sizeof ignored))
+    if (!publish_parse(value, &wanted, ignored, sizeof(ignored)))
         return false;
     const struct enclave_entry *enclave = parent_config_find(config, wanted.enclave);
     for (*index = 0; *index < config->publish_count; ++*index) {
         struct publish_entry entry = config->publish[*index];
         bool same_enclave = parent_config_find(config, entry.enclave) == enclave;
-        memcpy(entry.enclave, wanted.enclave, sizeof entry.enclave);
+        memcpy(entry.enclave, wanted.enclave, sizeof(entry.enclave));
         if (same_enclave &&
             strcmp(publish_format(&entry, other), publish_format(&wanted, text)) == 0)
             return true;
@@ -564,22 +564,18 @@ bool parent_policy_add(struct parent_config *config, const char *key, const char
                        char *error, size_t error_size)
 {
     static struct parent_config next;
-    const struct option_spec *row = options_find(policy_options, key, strlen(key));
-    char reason[512];
     size_t index;
 
     next = *config;
-    if (row == NULL) {
-        snprintf(error, error_size, "unknown key '%.200s'", key);
-    } else if (strcmp(key, "allow") == 0 && has_prefix(config, value, &index)) {
+    if (strcmp(key, "allow") == 0 && has_prefix(config, value, &index)) {
         snprintf(error, error_size, "allow: '%.200s' is allowed already", value);
-    } else if (!options_set(row, &next, value, reason, sizeof reason)) {
-        snprintf(error, error_size, "%s: %s", key, reason);
-    } else if (check_publish(&next, error, error_size)) {
-        *config = next;
-        return true;
+        return false;
     }
-    return false;
+    if (!options_set_key(policy_options, key, value, &next, error, error_size) ||
+        !check_publish(&next, error, error_size))
+        return false;
+    *config = next;
+    return true;
 }
 
 bool parent_policy_remove(struct parent_config *config, const char *key, const char *value,
@@ -591,13 +587,13 @@ bool parent_policy_remove(struct parent_config *config, const char *key, const c
     if (strcmp(key, "allow") == 0 && has_prefix(config, value, &index)) {
         struct prefix_table *allow = &config->allow;
         memmove(&allow->entries[index], &allow->entries[index + 1],
-                (allow->count - index - 1) * sizeof allow->entries[0]);
+                (allow->count - index - 1) * sizeof(allow->entries[0]));
         allow->count--;
         return true;
     }
     if (strcmp(key, "publish") == 0 && has_publish(config, value, &place)) {
         memmove(&config->publish[place], &config->publish[place + 1],
-                (config->publish_count - place - 1) * sizeof config->publish[0]);
+                (config->publish_count - place - 1) * sizeof(config->publish[0]));
         config->publish_count--;
         return true;
     }
@@ -648,7 +644,7 @@ enum options_result parent_config_read_again(struct parent_config *config, int a
         snprintf(error, error_size, "--enclave is missing: which enclave may connect?");
     else if (config->pool4.addr.version == 0 && config->pool6.addr.version == 0)
         snprintf(error, error_size, "--pool and --pool6 are both none: enclaves need addresses");
-    else if (assign_slots(config, error, error_size) && check_publish(config, error, error_size))
+    else if (assign_indexes(config, error, error_size) && check_publish(config, error, error_size))
         return OPTIONS_OK;
     return OPTIONS_INVALID;
 }

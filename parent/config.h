@@ -11,11 +11,11 @@
 
 #include "packet/frame.h"
 #include "packet/policy.h"
-#include "runtime/control.h"
-#include "runtime/link.h"
-#include "runtime/log.h"
-#include "runtime/options.h"
-#include "runtime/rules.h"
+#include "runtime/base/control.h"
+#include "runtime/base/link.h"
+#include "runtime/base/log.h"
+#include "runtime/base/options.h"
+#include "runtime/host/rules.h"
 
 #define PARENT_ENCLAVES_MAX 64
 #define PARENT_PUBLISH_MAX  256
@@ -24,8 +24,8 @@
 #define PARENT_CONTROL_PATH CONTROL_DIRECTORY "/parent.sock"
 
 /* Slot n of a pool is its n-th address; 0 is the network, 1 the gateway that all enclaves share. */
-#define SLOT_GATEWAY 1
-#define SLOT_FIRST   2
+#define INDEX_GATEWAY 1
+#define INDEX_FIRST   2
 
 /* One --enclave: who may connect, and where. */
 struct enclave_entry {
@@ -35,7 +35,7 @@ struct enclave_entry {
     struct ip_addr address; /* "none": chosen from the pool */
     bool owned;             /* unix: by owner=; else the file stays ours */
     uid_t owner;            /* who may connect */
-    uint32_t slot;          /* 0 for vsock:any, which gives slots out as enclaves come */
+    uint32_t index;         /* 0 for vsock:any, which gives indexes out as enclaves come */
 };
 
 struct publish_entry {
@@ -66,7 +66,7 @@ struct parent_config {
     struct control_options control;
 };
 
-/* Reads and cross-checks the command line: every enclave has its slot, every published port its
+/* Reads and cross-checks the command line: every enclave has its index, every published port its
  * enclave. */
 enum options_result parent_config_read(struct parent_config *config, int argc, char **argv,
                                        char *error, size_t error_size);
@@ -101,14 +101,14 @@ const char *parent_config_label(const struct enclave_entry *entry, const char *p
 const struct enclave_entry *parent_config_find(const struct parent_config *config,
                                                const char *name);
 
-/* Is the slot taken by a configured enclave? */
-bool parent_config_slot_taken(const struct parent_config *config, uint32_t slot);
+/* Is the index taken by a configured enclave? */
+bool parent_config_index_taken(const struct parent_config *config, uint32_t index);
 
-/* One above the last slot that both pools can address. */
-uint32_t parent_config_slot_end(const struct parent_config *config);
+/* One above the last index that both pools can address. */
+uint32_t parent_config_index_end(const struct parent_config *config);
 
-/* The slot's address of a family, "none" where the family is off. */
+/* The address at an index of a family, "none" where the family is off. */
 struct ip_addr parent_config_address(const struct parent_config *config, int version,
-                                     uint32_t slot);
+                                     uint32_t index);
 
 #endif

@@ -6,14 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "runtime/log.h"
-#include "runtime/packet_socket.h"
-#include "runtime/report.h"
+#include "runtime/base/log.h"
+#include "runtime/host/packet_socket.h"
+#include "runtime/lane/report.h"
 
-/* Locally administered: "cw", which end, the slot. */
-static struct mac slot_mac(uint8_t end, uint32_t slot)
+/* Locally administered: "cw", which end, the index. */
+static struct mac index_mac(uint8_t end, uint32_t index)
 {
-    return (struct mac){{0x02, 0x63, 0x77, end, (uint8_t)(slot >> 8), (uint8_t)slot}};
+    return (struct mac){{0x02, 0x63, 0x77, end, (uint8_t)(index >> 8), (uint8_t)index}};
 }
 enum { MAC_KERNEL_END = 1, MAC_DAEMON_END, MAC_NOBODY };
 
@@ -31,24 +31,24 @@ static struct prefix_table opened_by(const struct prefix_table *allow)
 }
 
 void enclave_init(struct enclave *enclave, const struct enclave_context *context,
-                  const struct enclave_entry *entry, const char *peer, uint32_t slot)
+                  const struct enclave_entry *entry, const char *peer, uint32_t index)
 {
     *enclave = (struct enclave){
         .used = true,
-        .slot = slot,
-        .device_mac = slot_mac(MAC_KERNEL_END, slot),
-        .peer_mac = slot_mac(MAC_DAEMON_END, slot),
+        .index = index,
+        .device_mac = index_mac(MAC_KERNEL_END, index),
+        .peer_mac = index_mac(MAC_DAEMON_END, index),
         .capture_mtu = PACKET_MAX_BYTES,
         .mtu_max = PACKET_MAX_BYTES,
     };
-    snprintf(enclave->name, sizeof enclave->name, "%s", entry->name);
-    snprintf(enclave->peer, sizeof enclave->peer, "%s", peer);
+    snprintf(enclave->name, sizeof(enclave->name), "%s", entry->name);
+    snprintf(enclave->peer, sizeof(enclave->peer), "%s", peer);
     parent_config_label(entry, peer, enclave->label);
-    snprintf(enclave->device, sizeof enclave->device, ENCLAVE_DEVICE_PREFIX "%u", slot);
-    snprintf(enclave->peer_device, sizeof enclave->peer_device, ENCLAVE_PEER_DEVICE_PREFIX "%u",
-             slot);
-    enclave->policy.own4 = parent_config_address(context->config, 4, slot);
-    enclave->policy.own6 = parent_config_address(context->config, 6, slot);
+    snprintf(enclave->device, sizeof(enclave->device), ENCLAVE_DEVICE_PREFIX "%u", index);
+    snprintf(enclave->peer_device, sizeof(enclave->peer_device), ENCLAVE_PEER_DEVICE_PREFIX "%u",
+             index);
+    enclave->policy.own4 = parent_config_address(context->config, 4, index);
+    enclave->policy.own6 = parent_config_address(context->config, 6, index);
     enclave->policy.opened = opened_by(&context->config->allow);
 }
 
@@ -56,7 +56,7 @@ void enclave_policy_changed(struct enclave *enclave, const struct enclave_contex
 {
     struct prefix_table opened = opened_by(&context->config->allow);
 
-    if (memcmp(&opened, &enclave->policy.opened, sizeof opened) == 0)
+    if (memcmp(&opened, &enclave->policy.opened, sizeof(opened)) == 0)
         return;
     enclave_stop_lanes(enclave);
     enclave->policy.opened = opened;
@@ -73,8 +73,9 @@ static uint32_t enclave_mtu(const struct enclave *enclave, const struct enclave_
 static int set_up_family(struct enclave *enclave, const struct enclave_context *context,
                          const struct ip_addr *address)
 {
-    struct mac nobody = slot_mac(MAC_NOBODY, enclave->slot);
-    struct ip_addr gateway = parent_config_address(context->config, address->version, SLOT_GATEWAY);
+    struct mac nobody = index_mac(MAC_NOBODY, enclave->index);
+    struct ip_addr gateway =
+        parent_config_address(context->config, address->version, INDEX_GATEWAY);
     struct ip_prefix own = {gateway, (uint8_t)addr_bits(&gateway)};
     struct route_spec route = {
         .destination = {*address, (uint8_t)addr_bits(address)},
@@ -89,7 +90,7 @@ static int set_up_family(struct enclave *enclave, const struct enclave_context *
     return error < 0 ? error : netdev_route(context->netdev, &route);
 }
 
-#define ALIAS_BYTES (LINK_TEXT_BYTES + sizeof ENCLAVE_ALIAS_PREFIX)
+#define ALIAS_BYTES (LINK_TEXT_BYTES + sizeof(ENCLAVE_ALIAS_PREFIX))
 
 static const char *device_alias(const struct enclave *enclave, char *out)
 {
@@ -203,10 +204,10 @@ void enclave_configure(struct enclave *enclave, const struct enclave_context *co
         .dns_count = (uint8_t)config->dns_count,
     };
     if (enclave->policy.own4.version != 0)
-        enclave->config.gateway4 = parent_config_address(config, 4, SLOT_GATEWAY);
+        enclave->config.gateway4 = parent_config_address(config, 4, INDEX_GATEWAY);
     if (enclave->policy.own6.version != 0)
-        enclave->config.gateway6 = parent_config_address(config, 6, SLOT_GATEWAY);
-    memcpy(enclave->config.dns, config->dns, sizeof enclave->config.dns);
+        enclave->config.gateway6 = parent_config_address(config, 6, INDEX_GATEWAY);
+    memcpy(enclave->config.dns, config->dns, sizeof(enclave->config.dns));
 }
 
 void enclave_settings_changed(struct enclave *enclave, const struct enclave_context *context)
@@ -235,9 +236,9 @@ void enclave_settings_changed(struct enclave *enclave, const struct enclave_cont
 
 /* ---- lanes ---- */
 
-static enum policy_verdict check_packet(const void *policy, const struct packet_view *view)
+static enum policy_verdict check_packet(const void *policy, const struct parsed_packet *parsed)
 {
-    return policy_check_parent(policy, &view->src, &view->dst);
+    return policy_check_parent(policy, &parsed->src, &parsed->dst);
 }
 
 static void close_sockets(struct parent_lane *lane)
@@ -245,7 +246,7 @@ static void close_sockets(struct parent_lane *lane)
     if (lane->capture_fd >= 0)
         lane->lost += packet_socket_lost(lane->capture_fd);
     int *sockets[] = {&lane->stream_fd, &lane->inject_fd, &lane->capture_fd};
-    for (size_t i = 0; i < sizeof sockets / sizeof sockets[0]; i++) {
+    for (size_t i = 0; i < sizeof(sockets) / sizeof(sockets[0]); i++) {
         if (*sockets[i] >= 0)
             close(*sockets[i]);
         *sockets[i] = -1;
@@ -320,7 +321,7 @@ int enclave_lane_start(struct enclave *enclave, const struct enclave_context *co
     if (error == 0)
         error = open_sockets(enclave, lane);
     if (error == 0) {
-        snprintf(options.name, sizeof options.name, "%s lane %u", enclave->label, number);
+        snprintf(options.name, sizeof(options.name), "%s lane %u", enclave->label, number);
         options.stream_fd = stream_fd;
         options.inject_fd = lane->inject_fd;
         options.sources[0] =

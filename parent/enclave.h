@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An enclave as the parent knows it: its slot, addresses and policy, its veth pair, its lanes.
+ * An enclave as the parent knows it: its index, addresses and policy, its veth pair, its lanes.
  *
  * A record is made when an enclave first connects and stays until the daemon ends, so a
- * returning enclave finds the same addresses and device. The pair is cwin<slot> (the kernel's end:
- * gateway address, route and neighbour of the enclave) and cwout<slot> (the daemon's end). Packets
- * to the enclave carry a MAC address that cwout<slot> does not have: its taps see them, its IP
+ * returning enclave finds the same addresses and device. The pair is cwin<index> (the kernel's end:
+ * gateway address, route and neighbour of the enclave) and cwout<index> (the daemon's end). Packets
+ * to the enclave carry a MAC address that cwout<index> does not have: its taps see them, its IP
  * stack does not.
  *
  * Everything here is called on the control thread.
@@ -16,10 +16,10 @@
 #include <stdio.h>
 
 #include "parent/config.h"
-#include "runtime/json.h"
-#include "runtime/lane.h"
-#include "runtime/log.h"
-#include "runtime/netdev.h"
+#include "runtime/base/json.h"
+#include "runtime/lane/lane.h"
+#include "runtime/base/log.h"
+#include "runtime/host/netdev.h"
 
 #define ENCLAVE_DEVICE_PREFIX      "cwin"
 #define ENCLAVE_PEER_DEVICE_PREFIX "cwout"
@@ -38,7 +38,7 @@ struct enclave {
     char name[PARENT_NAME_BYTES];   /* of its --enclave; several share it under vsock:any */
     char peer[LINK_TEXT_BYTES];     /* what it is known by; also the devices' alias */
     char label[PARENT_LABEL_BYTES]; /* for messages */
-    uint32_t slot;
+    uint32_t index;
     struct policy_parent policy;
     char device[IFNAMSIZ], peer_device[IFNAMSIZ];
     int device_index, peer_device_index; /* 0: not made yet */
@@ -65,7 +65,7 @@ struct enclave_context {
 
 /* Fills a fresh record: addresses, names, policy. */
 void enclave_init(struct enclave *enclave, const struct enclave_context *context,
-                  const struct enclave_entry *entry, const char *peer, uint32_t slot);
+                  const struct enclave_entry *entry, const char *peer, uint32_t index);
 
 /* --allow has changed: where that concerns the stateless policy, which the lanes read, they end,
  * and the enclave dials them again. */

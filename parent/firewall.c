@@ -23,7 +23,7 @@ static void set_family(struct rules_values *values, const struct parent_config *
     const struct ip_prefix *pool = version == 4 ? &config->pool4 : &config->pool6;
     bool routed = version == 4 ? config->routed4 : config->routed6;
     bool on = pool->addr.version != 0;
-    struct ip_addr gateway = parent_config_address(config, version, SLOT_GATEWAY);
+    struct ip_addr gateway = parent_config_address(config, version, INDEX_GATEWAY);
     char text[ADDR_TEXT_BYTES];
 
     set_flag(values, version == 4 ? "has4" : "has6", on);
@@ -92,7 +92,7 @@ static void set_publish_family(struct rules_values *values, const struct parent_
         .listen = entry->listen,
         .first = entry->first,
         .last = entry->last,
-        .to = parent_config_address(config, version, enclave->slot),
+        .to = parent_config_address(config, version, enclave->index),
         .to_first = entry->to_first,
     };
 

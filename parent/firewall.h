@@ -5,7 +5,7 @@
 #define CAUSEWAY_PARENT_FIREWALL_H
 
 #include "parent/config.h"
-#include "runtime/rules.h"
+#include "runtime/host/rules.h"
 
 extern const struct rules_set firewall_rules;
 

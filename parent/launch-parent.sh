@@ -32,7 +32,7 @@ fail() {
 # Programs: next to this script's installation, in a build directory ($CAUSEWAY_BUILD), or on PATH.
 find_program() {
     local candidate
-    for candidate in "${CAUSEWAY_BUILD:+$CAUSEWAY_BUILD/parent/$1}" "${CAUSEWAY_BUILD:+$CAUSEWAY_BUILD/enclave/dns/$1}" \
+    for candidate in "${CAUSEWAY_BUILD:+$CAUSEWAY_BUILD/parent/$1}" "${CAUSEWAY_BUILD:+$CAUSEWAY_BUILD/dns/$1}" \
         "$here/$1" "$here/../../sbin/$1" "$here/../../bin/$1"; do
         if [[ -n $candidate && -x $candidate ]]; then
             readlink -f "$candidate"

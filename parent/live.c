@@ -6,12 +6,12 @@
 
 #include "parent/firewall.h"
 #include "parent/uplink.h"
-#include "runtime/reload.h"
+#include "runtime/base/reload.h"
 
-/* Asked of the janitor: text is parent_policy_print()'s; the rules are exchanged. */
+/* Asked of the helper: text is parent_policy_print()'s; the rules are exchanged. */
 #define KIND_POLICY 'p'
 
-/* ---- in the janitor ---- */
+/* ---- in the helper ---- */
 
 static bool serve_policy(struct parent_config *config, char *text, char *answer, size_t answer_size)
 {
@@ -33,7 +33,7 @@ static bool serve_policy(struct parent_config *config, char *text, char *answer,
     }
     /* A failed change has removed the rules; no rules would leave enclaves without NAT. */
     values = firewall_values(config);
-    rules_apply(&firewall_rules, config->firewall, values, &used, ignored, sizeof ignored);
+    rules_apply(&firewall_rules, config->firewall, values, &used, ignored, sizeof(ignored));
     rules_values_free(values);
     return false;
 }
@@ -65,7 +65,7 @@ static bool apply_policy(struct live *live, const struct parent_config *next, ch
     }
     parent_policy_print(next, out);
     fclose(out);
-    bool done = janitor_ask(live->janitor, KIND_POLICY, text, error, error_size) &&
+    bool done = helper_request(live->helper, KIND_POLICY, text, error, error_size) &&
                 parent_policy_take(live->config, text, error, error_size);
     free(text);
     if (done)
@@ -93,7 +93,7 @@ static void copy_settings(struct parent_config *to, const struct parent_config *
     to->dead_seconds = from->dead_seconds;
     to->lanes_max = from->lanes_max;
     to->dns_count = from->dns_count;
-    memcpy(to->dns, from->dns, sizeof to->dns);
+    memcpy(to->dns, from->dns, sizeof(to->dns));
 }
 
 static void take_over(struct live *live, const struct parent_config *fresh)
@@ -103,7 +103,7 @@ static void take_over(struct live *live, const struct parent_config *fresh)
     copy_settings(config, fresh);
     config->uplink = NULL;
     if (fresh->uplink != NULL) {
-        snprintf(live->uplink, sizeof live->uplink, "%s", fresh->uplink);
+        snprintf(live->uplink, sizeof(live->uplink), "%s", fresh->uplink);
         config->uplink = live->uplink;
     }
     log_set_level(config->log_level);
@@ -113,15 +113,15 @@ static void take_over(struct live *live, const struct parent_config *fresh)
 void live_reload(struct live *live)
 {
     static struct parent_config fresh;
-    char error[1024], *text = reload_text(live->janitor);
+    char error[1024], *text = reload_text(live->helper);
 
     if (text == NULL)
         return;
     enum options_result result =
-        parent_config_read_again(&fresh, live->argc, live->argv, text, error, sizeof error);
+        parent_config_read_again(&fresh, live->argc, live->argv, text, error, sizeof(error));
     if (result == OPTIONS_OK) {
         reload_report(parent_options, live->config, &live->given, &fresh);
-        if (apply_policy(live, &fresh, error, sizeof error))
+        if (apply_policy(live, &fresh, error, sizeof(error)))
             take_over(live, &fresh);
         else
             result = OPTIONS_INVALID;

@@ -3,22 +3,22 @@
  * Changes while the daemon runs: the configuration read again on SIGHUP, ports and networks opened
  * and closed one by one over the control socket.
  *
- * Every change goes the same way: a copy of the configuration is changed and checked, the janitor
+ * Every change goes the same way: a copy of the configuration is changed and checked, the helper
  * exchanges the firewall rules, and only then the copy comes into force. Whatever fails leaves the
  * old state, here and in the kernel. The daemon itself can neither run firewall tools nor, under
- * another user, open its file: the janitor does both (live_serve()).
+ * another user, open its file: the helper does both (live_serve()).
  */
 #ifndef CAUSEWAY_PARENT_LIVE_H
 #define CAUSEWAY_PARENT_LIVE_H
 
 #include "parent/session.h"
-#include "runtime/janitor.h"
+#include "runtime/base/helper.h"
 
 struct live {
     struct parent_config *config; /* in force */
     struct parent_config given;   /* as last read, before the host was looked at */
     struct server *server;
-    struct janitor *janitor;
+    struct helper *helper;
     int argc;
     char **argv;
     char uplink[IFNAMSIZ]; /* what config->uplink points to after a reload */
@@ -34,7 +34,7 @@ enum live_change { LIVE_ADD, LIVE_REMOVE };
 bool live_change(struct live *live, enum live_change change, const char *key, const char *value,
                  char *error, size_t error_size);
 
-/* The janitor's side; context is the daemon's struct parent_config. */
+/* The helper's side; context is the daemon's struct parent_config. */
 bool live_serve(void *context, char kind, char *text, char *answer, size_t answer_size);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * causeway-parent: the parent's end of the tunnel.
  *
- * Start-up in order: options, --check and --dry-run, one instance, janitor, sysctls, rules,
+ * Start-up in order: options, --check and --dry-run, one instance, helper, sysctls, rules,
  * listening sockets, sandbox; then the control loop. Whatever fails before the loop ends the
  * program with one sentence; whatever fails in the loop is counted, logged and tried again.
  */
@@ -25,13 +25,13 @@
 #include "parent/overlap.h"
 #include "parent/session.h"
 #include "parent/uplink.h"
-#include "runtime/event.h"
-#include "runtime/instance.h"
-#include "runtime/janitor.h"
-#include "runtime/notify.h"
-#include "runtime/sandbox.h"
-#include "runtime/signals.h"
-#include "runtime/sysctl.h"
+#include "runtime/base/event.h"
+#include "runtime/base/instance.h"
+#include "runtime/base/helper.h"
+#include "runtime/base/notify.h"
+#include "runtime/base/sandbox.h"
+#include "runtime/base/signals.h"
+#include "runtime/host/sysctl.h"
 
 #define PROGRAM       "causeway-parent"
 #define RUN_DIRECTORY "/run/causeway"
@@ -44,7 +44,7 @@ struct parent {
     struct netdev netdev;
     struct event_source monitor;
     struct server server;
-    struct janitor janitor;
+    struct helper helper;
     struct live live;
     struct control control;
     struct commands commands;
@@ -61,11 +61,11 @@ static int open_journal(void)
         return -errno;
     if (mkdir(RUN_DIRECTORY, 0755) < 0 && errno != EEXIST)
         return -errno;
-    snprintf(path, sizeof path, RUN_DIRECTORY "/parent-%ju.sysctl", (uintmax_t) namespace.st_ino);
+    snprintf(path, sizeof(path), RUN_DIRECTORY "/parent-%ju.sysctl", (uintmax_t) namespace.st_ino);
     return sysctl_journal_open(path);
 }
 
-/* In the janitor, with the privileges of the start. */
+/* In the helper, with the privileges of the start. */
 static void clean_up(void *context)
 {
     const struct parent_config *config = context;
@@ -74,7 +74,7 @@ static void clean_up(void *context)
 
     control_remove(&config->control);
     enclave_remove_devices();
-    if (rules_remove(&firewall_rules, config->firewall, error, sizeof error) < 0)
+    if (rules_remove(&firewall_rules, config->firewall, error, sizeof(error)) < 0)
         log_warning("%s", error);
     result = open_journal();
     if (result == 0)
@@ -243,7 +243,7 @@ static void prepare_live(struct parent *parent, int argc, char **argv)
     parent->live.config = &parent->config;
     parent->live.given = parent->config;
     parent->live.server = &parent->server;
-    parent->live.janitor = &parent->janitor;
+    parent->live.helper = &parent->helper;
     parent->live.argc = argc;
     parent->live.argv = argv;
 }
@@ -253,7 +253,7 @@ int main(int argc, char **argv)
     static struct parent parent;
     char error[1024];
     enum options_result result =
-        parent_config_read(&parent.config, argc, argv, error, sizeof error);
+        parent_config_read(&parent.config, argc, argv, error, sizeof(error));
 
     log_init(PROGRAM, parent.config.log_level);
     if (result == OPTIONS_HELP)
@@ -270,24 +270,24 @@ int main(int argc, char **argv)
         return check_parent(&parent.config);
     if (parent.config.dry_run)
         return dry_run(&parent.config);
-    if (sandbox_check_capabilities(error, sizeof error) < 0 ||
-        lane_probe(error, sizeof error) < 0 ||
-        overlap_check(&parent.config, error, sizeof error) < 0)
+    if (sandbox_check_capabilities(error, sizeof(error)) < 0 ||
+        lane_probe(error, sizeof(error)) < 0 ||
+        overlap_check(&parent.config, error, sizeof(error)) < 0)
         die("%s", error);
     prepare_live(&parent, argc, argv);
     drop_unusable_ipv6(&parent.config);
-    int started = janitor_start_serving(&parent.janitor, &(struct janitor_duties){
-                                                             .cleanup = clean_up,
-                                                             .serve = live_serve,
-                                                             .context = &parent.config,
-                                                         });
+    int started = helper_start_serving(&parent.helper, &(struct helper_duties){
+                                                           .cleanup = clean_up,
+                                                           .serve = live_serve,
+                                                           .context = &parent.config,
+                                                       });
     if (started < 0)
         die("cannot fork: %s", strerror(-started));
-    /* Behind the fork: the janitor must not hold the lock when the daemon is killed. */
-    if (instance_lock(PROGRAM, error, sizeof error) < 0)
+    /* Behind the fork: the helper must not hold the lock when the daemon is killed. */
+    if (instance_lock(PROGRAM, error, sizeof(error)) < 0)
         die("%s", error);
-    if (start(&parent, error, sizeof error) < 0) {
-        janitor_finish(&parent.janitor);
+    if (start(&parent, error, sizeof(error)) < 0) {
+        helper_finish(&parent.helper);
         die("%s", error);
     }
     run(&parent);
@@ -295,7 +295,7 @@ int main(int argc, char **argv)
     print_stats(&parent);
     control_close(&parent.control);
     server_stop(&parent.server);
-    janitor_finish(&parent.janitor);
+    helper_finish(&parent.helper);
     log_info("stopped");
     return EXIT_SUCCESS;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "parent/enclave.h"
-#include "runtime/netdev.h"
+#include "runtime/host/netdev.h"
 
 struct search {
     const struct ip_prefix *pool;
@@ -23,7 +23,7 @@ static bool visit(const struct ip_prefix *prefix, const char *device, void *cont
     if (!prefix_covers(prefix, search->pool) && !prefix_covers(search->pool, prefix))
         return true;
     search->found = *prefix;
-    snprintf(search->device, sizeof search->device, "%s", device);
+    snprintf(search->device, sizeof(search->device), "%s", device);
     return false;
 }
 

@@ -9,7 +9,7 @@ static bool parse_ports(const char *text, uint16_t *first, uint16_t *last)
     char copy[16], *rest = copy;
     unsigned long number;
 
-    if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy)
+    if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy))
         return false;
     if (!option_number(strsep(&rest, "-"), 1, 65535, &number))
         return false;
@@ -63,7 +63,7 @@ bool publish_parse(const char *text, struct publish_entry *out, char *error, siz
     char copy[256], *rest = copy, *equals, *colon;
     uint16_t to_last;
 
-    if ((size_t)snprintf(copy, sizeof copy, "%s", text) >= sizeof copy) {
+    if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy)) {
         snprintf(error, error_size, "is too long");
         return false;
     }
@@ -71,8 +71,8 @@ bool publish_parse(const char *text, struct publish_entry *out, char *error, siz
     if (equals != NULL) {
         *equals = '\0';
         rest = equals + 1;
-        if ((size_t)snprintf(entry.enclave, sizeof entry.enclave, "%s", copy) >=
-            sizeof entry.enclave) {
+        if ((size_t)snprintf(entry.enclave, sizeof(entry.enclave), "%s", copy) >=
+            sizeof(entry.enclave)) {
             snprintf(error, error_size, "has a name that is too long");
             return false;
         }
@@ -113,12 +113,12 @@ const char *publish_format(const struct publish_entry *entry, char *out)
     unsigned to_last = entry->to_first + entry->last - (unsigned)entry->first;
 
     if (entry->listen.version != 0)
-        snprintf(listen, sizeof listen, entry->listen.version == 6 ? "[%s]:" : "%s:",
+        snprintf(listen, sizeof(listen), entry->listen.version == 6 ? "[%s]:" : "%s:",
                  addr_format(&entry->listen, address));
     snprintf(out, PUBLISH_TEXT_BYTES, "%s%s%s%s:%s/%s", entry->enclave,
              entry->enclave[0] ? "=" : "", listen,
-             format_ports(entry->first, entry->last, outside, sizeof outside),
-             format_ports(entry->to_first, to_last, inside, sizeof inside), entry->protocol);
+             format_ports(entry->first, entry->last, outside, sizeof(outside)),
+             format_ports(entry->to_first, to_last, inside, sizeof(inside)), entry->protocol);
     return out;
 }
 

@@ -11,8 +11,8 @@
 
 #include <linux/vm_sockets.h>
 
-#include "runtime/clock.h"
-#include "runtime/report.h"
+#include "runtime/base/clock.h"
+#include "runtime/lane/report.h"
 
 #define HANDSHAKE_TIMEOUT_MS 5000
 #define ACCEPT_PAUSE_MS      1000 /* after EMFILE and the like */
@@ -72,26 +72,26 @@ static struct enclave *find_enclave(struct server *server, const char *peer)
     return NULL;
 }
 
-static bool slot_free(const struct server *server, uint32_t slot)
+static bool index_free(const struct server *server, uint32_t index)
 {
-    if (parent_config_slot_taken(server->context.config, slot))
+    if (parent_config_index_taken(server->context.config, index))
         return false;
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
-        if (server->enclaves[i].used && server->enclaves[i].slot == slot)
+        if (server->enclaves[i].used && server->enclaves[i].index == index)
             return false;
     return true;
 }
 
-/* For vsock:any: the CID as slot if that is free, else the first free one. */
-static uint32_t dynamic_slot(const struct server *server, uint32_t cid)
+/* For vsock:any: the CID as index if that is free, else the first free one. */
+static uint32_t dynamic_index(const struct server *server, uint32_t cid)
 {
-    uint32_t end = parent_config_slot_end(server->context.config);
+    uint32_t end = parent_config_index_end(server->context.config);
 
-    if (cid >= SLOT_FIRST && cid < end && slot_free(server, cid))
+    if (cid >= INDEX_FIRST && cid < end && index_free(server, cid))
         return cid;
-    for (uint32_t slot = SLOT_FIRST; slot < end; slot++)
-        if (slot_free(server, slot))
-            return slot;
+    for (uint32_t index = INDEX_FIRST; index < end; index++)
+        if (index_free(server, index))
+            return index;
     return 0;
 }
 
@@ -106,7 +106,7 @@ static struct enclave *free_enclave(struct server *server)
             return &server->enclaves[i];
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++) {
         struct enclave *enclave = &server->enclaves[i];
-        if (parent_config_slot_taken(server->context.config, enclave->slot) ||
+        if (parent_config_index_taken(server->context.config, enclave->index) ||
             enclave_has_lanes(enclave))
             continue;
         log_info("%s: gone, its addresses are free again", enclave->label);
@@ -125,11 +125,11 @@ static struct enclave *get_enclave(struct server *server, const struct pending *
     if (enclave != NULL)
         return enclave;
     enclave = free_enclave(server);
-    uint32_t slot =
-        pending->entry->slot ? pending->entry->slot : dynamic_slot(server, pending->cid);
-    if (enclave == NULL || slot == 0)
+    uint32_t index =
+        pending->entry->index ? pending->entry->index : dynamic_index(server, pending->cid);
+    if (enclave == NULL || index == 0)
         return NULL;
-    enclave_init(enclave, &server->context, pending->entry, pending->peer, slot);
+    enclave_init(enclave, &server->context, pending->entry, pending->peer, index);
     return enclave;
 }
 
@@ -301,7 +301,7 @@ static void take_connection(struct listener *listener, int fd, uint32_t cid)
     pending->server = server;
     pending->entry = entry;
     pending->cid = cid;
-    memcpy(pending->peer, peer, sizeof peer);
+    memcpy(pending->peer, peer, sizeof(peer));
     parent_config_label(entry, peer, pending->label);
     pending->deadline_ms = clock_ms() + HANDSHAKE_TIMEOUT_MS;
     pending->reader.have = 0;
@@ -387,7 +387,7 @@ static void lane_exit_ready(void *context, uint32_t events)
     uint64_t count;
 
     (void)events;
-    if (read(server->lane_exit.fd, &count, sizeof count) < 0)
+    if (read(server->lane_exit.fd, &count, sizeof(count)) < 0)
         return;
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
         if (server->enclaves[i].used)
@@ -490,14 +490,14 @@ static bool has_come(const struct server *server, const struct enclave_entry *en
 static void report_expected(const struct server *server, const struct enclave_entry *entry,
                             struct json *json)
 {
-    struct ip_addr address4 = parent_config_address(server->context.config, 4, entry->slot);
-    struct ip_addr address6 = parent_config_address(server->context.config, 6, entry->slot);
+    struct ip_addr address4 = parent_config_address(server->context.config, 4, entry->index);
+    struct ip_addr address6 = parent_config_address(server->context.config, 6, entry->index);
     char peer[LINK_TEXT_BYTES];
 
     json_begin(json, NULL);
     json_text(json, "name", entry->name);
     json_text(json, "peer", link_format(&entry->link, peer));
-    if (entry->slot != 0) {
+    if (entry->index != 0) {
         report_address(json, "address4", &address4);
         report_address(json, "address6", &address6);
     }

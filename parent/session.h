@@ -19,8 +19,8 @@
 
 #include "parent/config.h"
 #include "parent/enclave.h"
-#include "runtime/event.h"
-#include "runtime/frame_reader.h"
+#include "runtime/base/event.h"
+#include "runtime/lane/frame_reader.h"
 
 #define PENDING_MAX      256
 #define PENDING_PER_PEER (2 * WIRE_MAX_LANES)

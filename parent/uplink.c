@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "runtime/log.h"
-#include "runtime/sysctl.h"
+#include "runtime/base/log.h"
+#include "runtime/host/sysctl.h"
 
 static void keep_default_route(const char *name)
 {

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "runtime/netdev.h"
+#include "runtime/host/netdev.h"
 
 #define UPLINK_FALLBACK_MTU 1500 /* while there is no way out at all */
 #define UPLINK_MTU_MIN      1280 /* RFC 8200 5: IPv6 needs it */

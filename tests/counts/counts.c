@@ -28,8 +28,8 @@
 #include "packet/frame.h"
 #include "packet/policy.h"
 #include "packet/segment.h"
-#include "runtime/lane.h"
-#include "runtime/nfqueue.h"
+#include "runtime/lane/lane.h"
+#include "runtime/host/nfqueue.h"
 #include "tests/counts/ring.h"
 
 #define PACKETS_MAX 512
@@ -42,7 +42,7 @@
 struct packet {
     uint8_t *bytes;
     uint32_t length;
-    struct packet_view view;
+    struct parsed_packet parsed;
     struct offload offload;
     uint8_t vnet[VNET_HEADER_BYTES];
 };
@@ -72,13 +72,13 @@ static void describe(struct packet *packet)
 {
     struct offload *offload = &packet->offload;
 
-    check(packet_parse(packet->bytes, packet->length, &packet->view) == PACKET_OK,
+    check(packet_parse(packet->bytes, packet->length, &packet->parsed) == PACKET_OK,
           "a packet of the replay is none");
-    if (packet->view.protocol == IPPROTO_TCP || packet->view.protocol == IPPROTO_UDP)
+    if (packet->parsed.protocol == IPPROTO_TCP || packet->parsed.protocol == IPPROTO_UDP)
         offload->flags = OFFLOAD_CHECKSUM_PARTIAL;
     if (packet->length > MTU)
-        offload->gso_size = packet->view.protocol == IPPROTO_TCP ? TCP_SEGMENT : UDP_SEGMENT;
-    check(offload_to_vnet(packet->bytes, &packet->view, *offload, packet->vnet) == OFFLOAD_OK,
+        offload->gso_size = packet->parsed.protocol == IPPROTO_TCP ? TCP_SEGMENT : UDP_SEGMENT;
+    check(offload_to_vnet(packet->bytes, &packet->parsed, *offload, packet->vnet) == OFFLOAD_OK,
           "a packet of the replay cannot be sent");
 }
 
@@ -128,7 +128,7 @@ static unsigned segment_all(const struct packet *p, uint8_t *out)
     struct segmenter segmenter;
     unsigned segments = 0;
 
-    if (segment_init(&segmenter, p->bytes, &p->view, p->offload) != OFFLOAD_OK)
+    if (segment_init(&segmenter, p->bytes, &p->parsed, p->offload) != OFFLOAD_OK)
         return 0;
     while (segment_next(&segmenter, out, PACKET_MAX_BYTES) > 0)
         segments++;
@@ -141,29 +141,29 @@ static void pure_stages(void)
     struct policy_parent parent = {0};
     struct policy_enclave enclave = {0};
     struct frame_header header;
-    struct packet_view view;
+    struct parsed_packet parsed;
     struct offload offload;
     unsigned good = 0, segments = 0;
     uint64_t sum = 0;
 
-    parent.own4 = packets[0].view.src;
-    enclave.own4 = packets[0].view.src;
+    parent.own4 = packets[0].parsed.src;
+    enclave.own4 = packets[0].parsed.src;
     check(addr_parse("fd00:c0a8::10", &parent.own6), "address");
     enclave.own6 = parent.own6;
-    PURE_STAGE("view", good += packet_parse(p->bytes, p->length, &view) == PACKET_OK);
+    PURE_STAGE("parse", good += packet_parse(p->bytes, p->length, &parsed) == PACKET_OK);
     PURE_STAGE("offload_from_vnet",
-               good += offload_from_vnet(p->vnet, &p->view, &offload) == OFFLOAD_OK);
+               good += offload_from_vnet(p->vnet, &p->parsed, &offload) == OFFLOAD_OK);
     PURE_STAGE("offload_to_vnet",
-               good += offload_to_vnet(p->bytes, &p->view, p->offload, out) == OFFLOAD_OK);
+               good += offload_to_vnet(p->bytes, &p->parsed, p->offload, out) == OFFLOAD_OK);
     PURE_STAGE("frame", {
         header = (struct frame_header){p->length, FRAME_PACKET, p->offload};
         frame_put(out, &header);
         good += frame_get(out, FRAME_HEADER_BYTES, &header) == FRAME_OK;
     });
     PURE_STAGE("policy_parent",
-               good += policy_check_parent(&parent, &p->view.src, &p->view.dst) == POLICY_PASS);
-    PURE_STAGE("policy_enclave",
-               good += policy_check_enclave(&enclave, &p->view.dst, &p->view.src) == POLICY_PASS);
+               good += policy_check_parent(&parent, &p->parsed.src, &p->parsed.dst) == POLICY_PASS);
+    PURE_STAGE("policy_enclave", good += policy_check_enclave(&enclave, &p->parsed.dst,
+                                                              &p->parsed.src) == POLICY_PASS);
     PURE_STAGE("csum", sum += csum_add(0, p->bytes, p->length));
     PURE_STAGE("segment", segments += segment_all(p, out));
     check(good == 6 * packet_count, "a stage refused a packet of the replay");
@@ -172,15 +172,15 @@ static void pure_stages(void)
 
 /* ---- lanes ---- */
 
-static enum policy_verdict judge(const void *policy, const struct packet_view *view)
+static enum policy_verdict judge(const void *policy, const struct parsed_packet *parsed)
 {
-    return policy_check_parent(policy, &view->src, &view->dst);
+    return policy_check_parent(policy, &parsed->src, &parsed->dst);
 }
 
 static void run_lane(enum lane_source_kind kind, const struct ring_script *script)
 {
     static const uint32_t mtu = PACKET_MAX_BYTES;
-    struct policy_parent policy = {.own4 = packets[0].view.src};
+    struct policy_parent policy = {.own4 = packets[0].parsed.src};
     int pair[2], exit_fd = eventfd(0, 0);
 
     check(addr_parse("fd00:c0a8::10", &policy.own6), "address");
@@ -225,7 +225,7 @@ static uint32_t nfqueue_message(const struct packet *p, uint8_t *out)
     struct nfqnl_msg_packet_hdr header = {.packet_id = htonl(1)};
     struct nlmsghdr *message = nfq_nlmsg_put((char *)out, NFQNL_MSG_PACKET, 0);
 
-    mnl_attr_put(message, NFQA_PACKET_HDR, sizeof header, &header);
+    mnl_attr_put(message, NFQA_PACKET_HDR, sizeof(header), &header);
     mnl_attr_put_u32(message, NFQA_IFINDEX_INDEV, htonl(2));
     mnl_attr_put_u32(message, NFQA_MARK, htonl(0x80010000u | p->offload.gso_size));
     mnl_attr_put_u32(message, NFQA_SKB_INFO, htonl(info));
@@ -235,7 +235,7 @@ static uint32_t nfqueue_message(const struct packet *p, uint8_t *out)
 
 static struct message *make_messages(uint32_t (*make)(const struct packet *, uint8_t *))
 {
-    struct message *messages = need(REPEAT * packet_count * sizeof *messages);
+    struct message *messages = need(REPEAT * packet_count * sizeof(*messages));
 
     for (unsigned i = 0; i < packet_count; i++) {
         uint8_t *bytes = need(NFQUEUE_MESSAGE_MAX);

@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <valgrind/callgrind.h>
 
-#include "runtime/lane_internal.h"
+#include "runtime/lane/lane_internal.h"
 
 static struct {
     struct ring_script script;
@@ -27,7 +27,7 @@ static struct {
 
 void ring_script(const struct ring_script *script)
 {
-    memset(&fake, 0, sizeof fake);
+    memset(&fake, 0, sizeof(fake));
     fake.script = *script;
 }
 
@@ -201,10 +201,10 @@ int io_uring_queue_init_params(unsigned entries, struct io_uring *ring,
     static unsigned numbers[8];
     unsigned completions = params->cq_entries;
 
-    memset(ring, 0, sizeof *ring);
-    memset(numbers, 0, sizeof numbers);
-    ring->sq.sqes = calloc(entries, sizeof *ring->sq.sqes);
-    ring->cq.cqes = calloc(completions, sizeof *ring->cq.cqes);
+    memset(ring, 0, sizeof(*ring));
+    memset(numbers, 0, sizeof(numbers));
+    ring->sq.sqes = calloc(entries, sizeof(*ring->sq.sqes));
+    ring->cq.cqes = calloc(completions, sizeof(*ring->cq.cqes));
     if (ring->sq.sqes == NULL || ring->cq.cqes == NULL)
         return -ENOMEM;
     ring->sq.khead = &numbers[0];

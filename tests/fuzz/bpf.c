@@ -10,11 +10,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sock_filter program[256];
     unsigned count = size > 0 ? data[0] : 0;
-    size_t used = 1 + count * sizeof program[0];
+    size_t used = 1 + count * sizeof(program[0]);
 
     if (size < used)
         return 0;
-    memcpy(program, data + 1, count * sizeof program[0]);
+    memcpy(program, data + 1, count * sizeof(program[0]));
     if (!bpf_check(program, count))
         return 0;
     uint8_t *packet = malloc(size - used + 1);

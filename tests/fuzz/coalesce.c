@@ -17,7 +17,7 @@
 
 struct original {
     uint8_t *packet;
-    struct packet_view view;
+    struct parsed_packet parsed;
     struct offload offload;
 };
 
@@ -29,26 +29,26 @@ static struct coalescer coalescer;
 static void finish(uint8_t *packet, const struct original *original)
 {
     if (original->offload.flags)
-        offload_complete_checksum(packet, &original->view);
-    if (original->view.src.version == 4 && original->view.dont_fragment) {
+        offload_complete_checksum(packet, &original->parsed);
+    if (original->parsed.src.version == 4 && original->parsed.dont_fragment) {
         memset(packet + 4, 0, 2);
         memset(packet + 10, 0, 2);
     }
 }
 
-static void compare_segments(const uint8_t *whole, const struct packet_view *view,
+static void compare_segments(const uint8_t *whole, const struct parsed_packet *parsed,
                              struct offload offload, unsigned count)
 {
     static uint8_t out[PACKET_MAX_BYTES];
     struct segmenter segmenter;
 
-    CHECK(segment_init(&segmenter, whole, view, offload) == OFFLOAD_OK);
+    CHECK(segment_init(&segmenter, whole, parsed, offload) == OFFLOAD_OK);
     for (unsigned i = 0; i < count; i++) {
         struct original *original = &joined[i];
-        CHECK(segment_next(&segmenter, out, sizeof(out)) == original->view.total_length);
-        finish(out, &(struct original){.view = original->view});
+        CHECK(segment_next(&segmenter, out, sizeof(out)) == original->parsed.total_length);
+        finish(out, &(struct original){.parsed = original->parsed});
         finish(original->packet, original);
-        CHECK(memcmp(out, original->packet, original->view.total_length) == 0);
+        CHECK(memcmp(out, original->packet, original->parsed.total_length) == 0);
     }
     CHECK(segment_next(&segmenter, out, sizeof(out)) == 0);
 }
@@ -57,17 +57,17 @@ static void take_apart(void)
 {
     unsigned count = coalescer.count;
     const uint8_t *whole = coalescer.packet;
-    struct packet_view view, parsed;
+    struct parsed_packet parsed, again;
 
     if (count == 0)
         return;
-    struct offload offload = coalesce_end(&coalescer, &view);
-    CHECK(packet_parse(whole, view.total_length, &parsed) == PACKET_OK);
-    CHECK(parsed.total_length == view.total_length);
+    struct offload offload = coalesce_end(&coalescer, &parsed);
+    CHECK(packet_parse(whole, parsed.total_length, &again) == PACKET_OK);
+    CHECK(again.total_length == parsed.total_length);
     if (count > 1)
-        compare_segments(whole, &view, offload, count);
+        compare_segments(whole, &parsed, offload, count);
     else
-        CHECK(memcmp(whole, joined[0].packet, view.total_length) == 0 &&
+        CHECK(memcmp(whole, joined[0].packet, parsed.total_length) == 0 &&
               offload.flags == joined[0].offload.flags && offload.gso_size == 0);
     for (unsigned i = 0; i < count; i++)
         free(joined[i].packet);
@@ -78,18 +78,18 @@ static void run_packet(uint8_t *packet, size_t length, uint8_t flags)
     struct original now = {.offload = {.flags = flags & 3, .gso_size = (uint16_t)(flags >> 2)}};
     unsigned count = coalescer.count;
 
-    if (packet_parse(packet, length, &now.view) != PACKET_OK || now.view.total_length != length)
+    if (packet_parse(packet, length, &now.parsed) != PACKET_OK || now.parsed.total_length != length)
         return;
     now.packet = malloc(length);
     memcpy(now.packet, packet, length);
-    if (coalesce_add(&coalescer, packet, &now.view, now.offload)) {
+    if (coalesce_add(&coalescer, packet, &now.parsed, now.offload)) {
         CHECK(count > 0 && count < COALESCE_MAX);
         joined[count] = now;
         return;
     }
     CHECK(coalescer.count == count && memcmp(now.packet, packet, length) == 0);
     take_apart();
-    if (coalesce_begin(&coalescer, packet, &now.view, now.offload))
+    if (coalesce_begin(&coalescer, packet, &now.parsed, now.offload))
         joined[0] = now;
     else
         free(now.packet);

@@ -2,10 +2,10 @@
 /* An upstream's answer, its stored form, and what clients are sent of it. Input: the message. */
 #include <string.h>
 
-#include "packet/dns_message.h"
-#include "packet/dns_record.h"
-#include "packet/dns_render.h"
-#include "packet/view.h"
+#include "dns/message/message.h"
+#include "dns/message/record.h"
+#include "dns/message/render.h"
+#include "packet/parse.h"
 #include "tests/fuzz/fuzz.h"
 
 /* The query that the message answers. */

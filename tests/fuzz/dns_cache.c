@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "enclave/dns/cache.h"
+#include "dns/resolve/cache.h"
 #include "tests/fuzz/fuzz.h"
 
 #define QUESTIONS 64

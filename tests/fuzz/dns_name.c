@@ -2,8 +2,8 @@
 /* Names: as text, and in a message at every place of it. Input: the text, and the message. */
 #include <string.h>
 
-#include "packet/dns_message.h"
-#include "packet/dns_name.h"
+#include "dns/message/message.h"
+#include "dns/message/name.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_name(const struct dns_name *name)

@@ -3,10 +3,10 @@
  * message. */
 #include <string.h>
 
-#include "packet/dns_message.h"
-#include "packet/dns_record.h"
-#include "packet/dns_render.h"
-#include "packet/view.h"
+#include "dns/message/message.h"
+#include "dns/message/record.h"
+#include "dns/message/render.h"
+#include "packet/parse.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_same_question(const struct dns_question *a, const struct dns_question *b)

@@ -8,26 +8,26 @@
 
 #include "packet/frame.h"
 #include "packet/offload.h"
-#include "packet/view.h"
+#include "packet/parse.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Whatever the metadata say, the kernel is told offsets inside the packet, and only the checksum
  * field changes. */
-static void check_vnet(const uint8_t *before, const uint8_t *after, const struct packet_view *view,
-                       const uint8_t *bytes)
+static void check_vnet(const uint8_t *before, const uint8_t *after,
+                       const struct parsed_packet *parsed, const uint8_t *bytes)
 {
     struct virtio_net_hdr header;
-    uint32_t end = ETHERNET_HEADER_BYTES + view->total_length;
+    uint32_t end = ETHERNET_HEADER_BYTES + parsed->total_length;
     uint32_t field = 0;
 
     memcpy(&header, bytes, sizeof(header));
     CHECK(header.flags == 0 || header.flags == VIRTIO_NET_HDR_F_NEEDS_CSUM);
     if (header.flags) {
-        CHECK(!view->is_fragment);
-        CHECK(header.csum_start == ETHERNET_HEADER_BYTES + view->transport_offset);
+        CHECK(!parsed->is_fragment);
+        CHECK(header.csum_start == ETHERNET_HEADER_BYTES + parsed->transport_offset);
         field = (uint32_t)header.csum_start + header.csum_offset;
         CHECK(field + 2 <= end);
-        CHECK(field + 2 <= (uint32_t)header.csum_start + view->transport_header);
+        CHECK(field + 2 <= (uint32_t)header.csum_start + parsed->transport_header);
     }
     if (header.gso_size) {
         CHECK(header.flags == VIRTIO_NET_HDR_F_NEEDS_CSUM);
@@ -36,25 +36,25 @@ static void check_vnet(const uint8_t *before, const uint8_t *after, const struct
     } else {
         CHECK(header.gso_type == VIRTIO_NET_HDR_GSO_NONE);
     }
-    for (uint32_t i = 0; i < view->total_length; i++)
+    for (uint32_t i = 0; i < parsed->total_length; i++)
         CHECK(before[i] == after[i] ||
               (header.flags && i + ETHERNET_HEADER_BYTES - field < 2)); /* unsigned: from 0 on */
 }
 
 static void run_packet(const uint8_t *packet, const struct frame_header *header)
 {
-    struct packet_view view;
+    struct parsed_packet parsed;
     uint8_t vnet[VNET_HEADER_BYTES];
 
-    if (packet_parse(packet, header->length, &view) != PACKET_OK)
+    if (packet_parse(packet, header->length, &parsed) != PACKET_OK)
         return;
-    CHECK(view.total_length <= header->length);
-    uint8_t *copy = malloc(view.total_length);
-    memcpy(copy, packet, view.total_length);
-    if (offload_to_vnet(copy, &view, header->offload, vnet) == OFFLOAD_OK)
-        check_vnet(packet, copy, &view, vnet);
+    CHECK(parsed.total_length <= header->length);
+    uint8_t *copy = malloc(parsed.total_length);
+    memcpy(copy, packet, parsed.total_length);
+    if (offload_to_vnet(copy, &parsed, header->offload, vnet) == OFFLOAD_OK)
+        check_vnet(packet, copy, &parsed, vnet);
     else
-        CHECK(memcmp(packet, copy, view.total_length) == 0);
+        CHECK(memcmp(packet, copy, parsed.total_length) == 0);
     free(copy);
 }
 

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "runtime/options.h"
+#include "runtime/base/options.h"
 #include "tests/fuzz/fuzz.h"
 
 struct settings {
@@ -20,7 +20,7 @@ static bool add(void *context, const char *value, char *error, size_t error_size
 {
     struct settings *settings = context;
 
-    if (settings->list_count == 8 || strlen(value) >= sizeof settings->list[0]) {
+    if (settings->list_count == 8 || strlen(value) >= sizeof(settings->list[0])) {
         snprintf(error, error_size, "is too much");
         return false;
     }
@@ -63,10 +63,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memcpy(text, data, size);
     text[size] = '\0';
-    if (options_parse_text(table, "file", text, &first, error, sizeof error)) {
+    if (options_parse_text(table, "file", text, &first, error, sizeof(error))) {
         CHECK(error[0] == '\0');
         char *once = print(&first), *copy = strdup(once);
-        CHECK(options_parse_text(table, "file", copy, &second, error, sizeof error));
+        CHECK(options_parse_text(table, "file", copy, &second, error, sizeof(error)));
         char *twice = print(&second);
         CHECK(strcmp(once, twice) == 0);
         free(once);

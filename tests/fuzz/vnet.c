@@ -8,13 +8,13 @@
 #include <string.h>
 
 #include "packet/offload.h"
-#include "packet/view.h"
+#include "packet/parse.h"
 #include "tests/fuzz/fuzz.h"
 
-static bool padded_udp(const uint8_t *packet, const struct packet_view *view)
+static bool padded_udp(const uint8_t *packet, const struct parsed_packet *parsed)
 {
-    return view->protocol == IPPROTO_UDP && load_be16(packet + view->transport_offset + 4) !=
-                                                view->total_length - view->transport_offset;
+    return parsed->protocol == IPPROTO_UDP && load_be16(packet + parsed->transport_offset + 4) !=
+                                                  parsed->total_length - parsed->transport_offset;
 }
 
 static void check_same(const struct virtio_net_hdr *in, struct offload meta,
@@ -36,7 +36,7 @@ static void check_same(const struct virtio_net_hdr *in, struct offload meta,
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct virtio_net_hdr in, back;
-    struct packet_view view;
+    struct parsed_packet parsed;
     struct offload meta;
 
     if (size < VNET_HEADER_BYTES)
@@ -44,16 +44,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(&in, data, sizeof(in));
     data += VNET_HEADER_BYTES;
     size -= VNET_HEADER_BYTES;
-    if (packet_parse(data, size, &view) != PACKET_OK ||
-        offload_from_vnet((const uint8_t *)&in, &view, &meta) != OFFLOAD_OK)
+    if (packet_parse(data, size, &parsed) != PACKET_OK ||
+        offload_from_vnet((const uint8_t *)&in, &parsed, &meta) != OFFLOAD_OK)
         return 0;
-    uint8_t *packet = malloc(view.total_length);
-    memcpy(packet, data, view.total_length);
-    enum offload_error error = offload_to_vnet(packet, &view, meta, (uint8_t *)&back);
+    uint8_t *packet = malloc(parsed.total_length);
+    memcpy(packet, data, parsed.total_length);
+    enum offload_error error = offload_to_vnet(packet, &parsed, meta, (uint8_t *)&back);
     if (error == OFFLOAD_OK)
         check_same(&in, meta, &back);
     else
-        CHECK(error == OFFLOAD_HEADER && padded_udp(packet, &view));
+        CHECK(error == OFFLOAD_HEADER && padded_udp(packet, &parsed));
     free(packet);
     return 0;
 }

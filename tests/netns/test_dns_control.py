@@ -192,7 +192,7 @@ def test_reload_between_pinned_and_a_file(dns):
 
 @pytest.mark.parametrize("user", [(), ("--user", "nobody")], ids=["root", "user"])
 def test_reload_of_local_names(dns, user):
-    """In the sandbox and as another user: the file is the janitor's to open."""
+    """In the sandbox and as another user: the file is the helper's to open."""
     upstream = dns.upstream(zone(NAMES))
     config = Config(dns, "host = db.internal=192.0.2.8", "hosts-file = none",
                     arguments=("--upstream", upstream.url, *user))

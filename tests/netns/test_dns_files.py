@@ -41,7 +41,7 @@ def upstream(dns):
 
 @pytest.mark.parametrize("user", [(), ("--user", "nobody")], ids=["root", "user"])
 def test_resolv_conf_and_back(dns, folder, upstream, user):
-    """Under the sandbox: it is the janitor that puts it back."""
+    """Under the sandbox: it is the helper that puts it back."""
     path = write(f"{folder}/resolv.conf", ORIGINAL)
     os.chmod(path, 0o640)
     before = os.stat(path)

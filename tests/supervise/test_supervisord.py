@@ -67,7 +67,7 @@ class Image:
         resolvers = f"resolvers-file = {directory}/resolvers\n"
         self._program("enclave", "enclave/causeway-enclave",
                       f"link = {link}\ncontrol = none\n{resolvers}{switches}")
-        self._program("dns", "enclave/dns/causeway-dns",
+        self._program("dns", "dns/causeway-dns",
                       f"listen = 127.0.0.1\n{resolvers}{switches}")
         text = (ROOT / "enclave/image/supervisord.conf").read_text()
         text = text.replace("/etc/supervisor/conf.d", str(self.directory / "conf.d"))

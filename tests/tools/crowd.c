@@ -52,7 +52,7 @@ static socklen_t parse_address(const char *text, const char *port, struct sockad
     if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
         v4->sin_family = AF_INET;
         v4->sin_port = htons((uint16_t)atoi(port));
-        return sizeof *v4;
+        return sizeof(*v4);
     }
     if (inet_pton(AF_INET6, text, &v6->sin6_addr) != 1) {
         fprintf(stderr, "crowd: '%s' is not an address\n", text);
@@ -60,7 +60,7 @@ static socklen_t parse_address(const char *text, const char *port, struct sockad
     }
     v6->sin6_family = AF_INET6;
     v6->sin6_port = htons((uint16_t)atoi(port));
-    return sizeof *v6;
+    return sizeof(*v6);
 }
 
 static void raise_limit(void)
@@ -100,7 +100,7 @@ static void accept_all(int epoll, int listener)
 static void echo(int fd)
 {
     char bytes[4096];
-    ssize_t count = recv(fd, bytes, sizeof bytes, 0);
+    ssize_t count = recv(fd, bytes, sizeof(bytes), 0);
 
     if (count < 0 && errno == EAGAIN)
         return;
@@ -115,7 +115,7 @@ static _Noreturn void serve(const char *address, const char *port)
     int epoll = epoll_create1(EPOLL_CLOEXEC), one = 1;
     int listener = socket(where.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (listener < 0 || bind(listener, (struct sockaddr *)&where, length) < 0 ||
         listen(listener, BACKLOG) < 0)
         fail("listen");
@@ -143,7 +143,7 @@ static void bind_port(int fd, sa_family_t family, unsigned port)
     int one = 1;
 
     ((struct sockaddr_in *)&source)->sin_port = htons((uint16_t)port); /* same place in both */
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     socklen_t length = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     if (bind(fd, (struct sockaddr *)&source, length) < 0)
         fail("bind");
@@ -178,7 +178,7 @@ static int wait_events(int epoll, struct epoll_event *events, const char *what)
 static void opened(int epoll, struct connection *all, uint64_t index)
 {
     int error = 0;
-    socklen_t size = sizeof error;
+    socklen_t size = sizeof(error);
 
     if (getsockopt(all[index].fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error != 0) {
         errno = error;
@@ -215,15 +215,15 @@ static void echo_all(int epoll, struct connection *all, uint64_t count)
     uint64_t echoed = 0;
 
     for (uint64_t i = 0; i < count; i++)
-        if (send(all[i].fd, &i, sizeof i, MSG_NOSIGNAL) != sizeof i)
+        if (send(all[i].fd, &i, sizeof(i), MSG_NOSIGNAL) != sizeof(i))
             fail("send");
     while (echoed < count) {
         struct epoll_event events[EVENTS];
         int ready = wait_events(epoll, events, "waiting for the echoes");
         for (int i = 0; i < ready; i++) {
             uint64_t index = events[i].data.u64, answer = UINT64_MAX;
-            ssize_t got = recv(all[index].fd, &answer, sizeof answer, 0);
-            if (got != sizeof answer || answer != index || all[index].echoed)
+            ssize_t got = recv(all[index].fd, &answer, sizeof(answer), 0);
+            if (got != sizeof(answer) || answer != index || all[index].echoed)
                 fail("a wrong echo");
             all[index].echoed = true;
             echoed++;
@@ -235,7 +235,7 @@ static void run_clients(const char *address, const char *port, uint64_t count, u
 {
     struct sockaddr_storage where;
     socklen_t length = parse_address(address, port, &where);
-    struct connection *all = calloc(count, sizeof *all);
+    struct connection *all = calloc(count, sizeof(*all));
     int epoll = epoll_create1(EPOLL_CLOEXEC);
 
     if (all == NULL || epoll < 0)

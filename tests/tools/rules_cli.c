@@ -16,8 +16,8 @@
 #include <string.h>
 
 #include "rule_templates.h"
-#include "runtime/log.h"
-#include "runtime/rules.h"
+#include "runtime/base/log.h"
+#include "runtime/host/rules.h"
 
 static const struct rules_set sets[] = {
     {"enclave", rule_enclave_nft, "inet causeway", rule_enclave_ipv4_rules, rule_enclave_ipv6_rules,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/check.h"
+#include "runtime/lane/check_path.h"
 
 #include <unistd.h>
 
-#include "runtime/lane.h"
+#include "runtime/lane/lane.h"
 #include "tests/unit/support.h"
 
 static void test_findings(void **state)
@@ -45,7 +45,7 @@ static int check_here(void *context)
     struct check_report report = {0};
 
     (void)context;
-    check_common(&report);
+    check_path(&report);
     return check_finish(&report);
 }
 
@@ -54,7 +54,7 @@ static void test_common_as_root(void **state)
     char error[512];
 
     (void)state;
-    if (geteuid() != 0 || lane_probe(error, sizeof error) < 0) {
+    if (geteuid() != 0 || lane_probe(error, sizeof(error)) < 0) {
         print_message("not root, or no io_uring here\n");
         skip();
     }

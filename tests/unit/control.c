@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A control socket and its clients on one thread. What takes the patience of seconds is in
  * tests/netns/test_control.py. */
-#include "runtime/control.h"
+#include "runtime/base/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runtime/link.h"
+#include "runtime/base/link.h"
 #include "tests/unit/support.h"
 
 static struct event_loop loop;
@@ -75,12 +75,12 @@ static int open_control(void **state)
     (void)state;
     fds = support_open_fds();
     closed_count = 0;
-    snprintf(path, sizeof path, "%.100s", support_path("control"));
+    snprintf(path, sizeof(path), "%.100s", support_path("control"));
     options = (struct control_options){.path = path};
     if (event_loop_init(&loop) < 0)
         return -1;
     return control_open(&control, &loop, &options, "/default", commands, (void *)"thanks",
-                        error_text, sizeof error_text);
+                        error_text, sizeof(error_text));
 }
 
 static int close_control(void **state)
@@ -102,7 +102,7 @@ static int dial(void)
 {
     struct link_addr address = {.kind = LINK_UNIX};
 
-    memcpy(address.path, path, sizeof path);
+    memcpy(address.path, path, sizeof(path));
     int fd = link_dial(&address);
     assert_true(fd >= 0);
     return fd;
@@ -122,7 +122,7 @@ static const char *say(int fd, const char *text, unsigned lines)
         sent += done > 0 ? (size_t)done : 0;
         for (int i = 0; i < 20; i++)
             pump();
-        ssize_t got = recv(fd, answer + have, sizeof answer - 1 - have, 0);
+        ssize_t got = recv(fd, answer + have, sizeof(answer) - 1 - have, 0);
         ended = got == 0 || (got < 0 && errno != EAGAIN);
         for (; got > 0; got--)
             seen += answer[have++] == '\n';
@@ -173,7 +173,7 @@ static void test_line_that_is_too_long(void **state)
     int fd = dial();
 
     (void)state;
-    memset(text, 'x', sizeof text - 1);
+    memset(text, 'x', sizeof(text) - 1);
     text[CONTROL_LINE_MAX - 1] = '\n';
     assert_contains(say(fd, text, 1), "unknown command 'xxx");
     text[CONTROL_LINE_MAX - 1] = 'x';
@@ -215,14 +215,14 @@ static void test_handover(void **state)
     assert_int_equal(status.st_mode & 0777, 0600);
     /* In use: an error; the default place: a warning. */
     assert_int_equal(control_open(&second, &loop, &options, "/default", commands, NULL, error_text,
-                                  sizeof error_text),
+                                  sizeof(error_text)),
                      -1);
     assert_contains(error_text, "--control: cannot listen on '");
     assert_contains(error_text, "Address already in use");
     support_capture_begin(2);
-    assert_int_equal(
-        control_open(&second, &loop, &options, path, commands, NULL, error_text, sizeof error_text),
-        0);
+    assert_int_equal(control_open(&second, &loop, &options, path, commands, NULL, error_text,
+                                  sizeof(error_text)),
+                     0);
     assert_contains(support_capture_end(), "cannot reach this daemon");
     assert_int_equal(second.listener.fd, -1);
     control_remove(&options); /* somebody listens */
@@ -231,7 +231,7 @@ static void test_handover(void **state)
     close(control.listener.fd);
     control.listener.fd = -1;
     assert_int_equal(control_open(&control, &loop, &options, "/default", commands, NULL, error_text,
-                                  sizeof error_text),
+                                  sizeof(error_text)),
                      0);
 }
 
@@ -242,12 +242,12 @@ static void test_none_and_abstract(void **state)
 
     (void)state;
     assert_int_equal(control_open(&other, &loop, &none, "/default", commands, NULL, error_text,
-                                  sizeof error_text),
+                                  sizeof(error_text)),
                      0);
     assert_int_equal(other.listener.fd, -1);
     control_close(&other);
     assert_int_equal(control_open(&other, &loop, &name, "/default", commands, NULL, error_text,
-                                  sizeof error_text),
+                                  sizeof(error_text)),
                      0);
     assert_true(other.listener.fd >= 0);
     control_remove(&name);
@@ -261,7 +261,7 @@ static void test_group(void **state)
     (void)state;
     control_close(&control);
     assert_int_equal(control_open(&control, &loop, &grouped, "/default", commands, NULL, error_text,
-                                  sizeof error_text),
+                                  sizeof(error_text)),
                      -1);
     assert_string_equal(error_text, "--control-group: no such group: no-such-group-here");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/control_request.h"
+#include "runtime/base/control_request.h"
 
 #include "tests/unit/support.h"
 

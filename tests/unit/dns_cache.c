@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "enclave/dns/cache.h"
+#include "dns/resolve/cache.h"
 
-#include "tests/unit/packet_dns_build.h"
+#include "tests/unit/dns_build.h"
 
 #define BYTES 65536
 #define NOW   1000000u

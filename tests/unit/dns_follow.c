@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "enclave/dns/follow.h"
+#include "dns/files/follow.h"
 
 #include <sched.h>
 #include <sys/epoll.h>
@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runtime/clock.h"
+#include "runtime/base/clock.h"
 #include "tests/unit/support.h"
 
 static struct event_loop loop;
@@ -28,7 +28,7 @@ static void replace(const char *name, const char *text)
 {
     char path[200];
 
-    snprintf(path, sizeof path, "%s", support_path(name));
+    snprintf(path, sizeof(path), "%s", support_path(name));
     put(support_path("new"), text);
     assert_int_equal(rename(support_path("new"), path), 0);
 }
@@ -49,10 +49,10 @@ static void start(const char *name)
     struct follow_config config = {.path = path, .changed = on_change};
     char error[200];
 
-    snprintf(path, sizeof path, "%s", support_path(name));
+    snprintf(path, sizeof(path), "%s", support_path(name));
     changes = 0;
     assert_int_equal(event_loop_init(&loop), 0);
-    follow = follow_open(&loop, &config, error, sizeof error);
+    follow = follow_open(&loop, &config, error, sizeof(error));
     assert_non_null(follow);
 }
 
@@ -167,7 +167,7 @@ static void test_symbolic_link(void **state)
     mkdir(support_path("run"), 0755);
     mkdir(support_path("other"), 0755);
     put(support_path("run/stub"), "nameserver 192.0.2.1\n");
-    snprintf(link, sizeof link, "%s", support_path("link"));
+    snprintf(link, sizeof(link), "%s", support_path("link"));
     assert_int_equal(symlink("run/stub", link), 0);
     start("link");
     assert_true(has("tcp://192.0.2.1:53"));
@@ -175,7 +175,7 @@ static void test_symbolic_link(void **state)
     UNTIL_IT_HAS("tcp://192.0.2.2:53");
     /* The link itself goes elsewhere, and that file is followed from then on. */
     put(support_path("other/file"), "nameserver 192.0.2.3\n");
-    snprintf(other, sizeof other, "%s", support_path("other/file"));
+    snprintf(other, sizeof(other), "%s", support_path("other/file"));
     assert_int_equal(symlink(other, support_path("new")), 0);
     assert_int_equal(rename(support_path("new"), link), 0);
     UNTIL_IT_HAS("tcp://192.0.2.3:53");
@@ -210,7 +210,7 @@ static void test_bind_mount(void **state)
     (void)state;
     put(support_path("source"), "nameserver 192.0.2.1\n");
     put(support_path("target"), "");
-    snprintf(target, sizeof target, "%s", support_path("target"));
+    snprintf(target, sizeof(target), "%s", support_path("target"));
     assert_int_equal(mount(support_path("source"), target, NULL, MS_BIND, NULL), 0);
     start("target");
     assert_true(has("tcp://192.0.2.1:53"));

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "enclave/dns/local.h"
+#include "dns/resolve/local.h"
 
-#include "tests/unit/packet_dns_build.h"
+#include "tests/unit/dns_build.h"
 #include "tests/unit/support.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "enclave/dns/local_table.h"
+#include "dns/resolve/local_table.h"
 
 struct fixture {
     struct dns_local *local;

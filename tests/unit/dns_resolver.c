@@ -4,10 +4,10 @@
  * answered what. The clock is the machine's, as the resolver reads it when an answer comes; when
  * something was asked is the test's word.
  */
-#include "enclave/dns/resolver.h"
+#include "dns/resolve/resolver.h"
 
-#include "runtime/clock.h"
-#include "tests/unit/packet_dns_build.h"
+#include "runtime/base/clock.h"
+#include "tests/unit/dns_build.h"
 
 #define TIMEOUT_MS 4000
 #define QUERIES    4
@@ -44,7 +44,7 @@ bool upstreams_ask(struct upstreams *upstreams, uint64_t token, const struct dns
     (void)upstreams, (void)now_ms;
     if (w.upstreams_full)
         return false;
-    assert_true(w.asked_count < sizeof w.asked / sizeof w.asked[0]);
+    assert_true(w.asked_count < sizeof(w.asked) / sizeof(w.asked[0]));
     w.asked[w.asked_count++] = (struct asked){token, deadline_ms, *query};
     return true;
 }
@@ -52,7 +52,7 @@ bool upstreams_ask(struct upstreams *upstreams, uint64_t token, const struct dns
 static uint8_t *reserve(const struct dns_client *client, size_t size)
 {
     (void)client;
-    return size <= sizeof w.out ? w.out : NULL;
+    return size <= sizeof(w.out) ? w.out : NULL;
 }
 
 static void take_answer(const struct dns_client *client, size_t length)
@@ -70,7 +70,7 @@ static const struct dns_transport transport = {
 static int start(void **state)
 {
     (void)state;
-    memset(&w, 0, sizeof w);
+    memset(&w, 0, sizeof(w));
     w.now_ms = clock_ms();
     w.cache = dns_cache_create(DNS_CACHE_BYTES_MIN, 1000);
     w.local = dns_local_create(NULL);
@@ -224,7 +224,7 @@ static void other_failures_are_for_all(void **state)
                                                      UPSTREAM_TLS_FAILED, UPSTREAM_FULL};
 
     (void)state;
-    for (unsigned i = 0; i < sizeof failures / sizeof failures[0]; i++) {
+    for (unsigned i = 0; i < sizeof(failures) / sizeof(failures[0]); i++) {
         ask(1, "www.example", 100);
         ask(2, "www.example", 0);
         fail_asked(i, failures[i]);
@@ -295,7 +295,7 @@ static void tables_have_an_end(void **state)
 
     (void)state;
     for (unsigned i = 0; i < QUERIES; i++) {
-        snprintf(name, sizeof name, "n%u.example", i);
+        snprintf(name, sizeof(name), "n%u.example", i);
         assert_int_equal(ask(i, name, 0), RESOLVER_WAITING);
     }
     assert_int_equal(ask(6, "other.example", 0), RESOLVER_ANSWERED);

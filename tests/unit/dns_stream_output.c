@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "enclave/dns/stream_output.h"
+#include "dns/serve/stream_output.h"
 
 #include "tests/unit/support.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The texts that the host's files get; what happens to the files is in
  * tests/netns/test_dns_files.py. */
-#include "enclave/dns/takeover.h"
+#include "dns/files/takeover.h"
 
 #include "packet/addr.h"
 #include "tests/unit/support.h"
@@ -12,11 +12,11 @@ static const char *edited(takeover_edit *edit, const char *original)
 {
     static char text[4096];
     struct ip_addr address;
-    FILE *out = fmemopen(text, sizeof text, "w");
+    FILE *out = fmemopen(text, sizeof(text), "w");
 
     addr_parse("192.0.2.53", &address);
     error[0] = '\0';
-    bool done = edit(original, &address, out, error, sizeof error);
+    bool done = edit(original, &address, out, error, sizeof(error));
     fclose(out);
     return done ? text : NULL;
 }
@@ -70,7 +70,7 @@ static void test_not_json(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (edited(daemon_json_edit, texts[i]) != NULL)
             fail_msg("taken for JSON: %s", texts[i]);
         assert_string_equal(error, "is not a JSON object");

@@ -9,7 +9,7 @@ static void ask_many(uint64_t first, unsigned count)
     char name[32];
 
     for (unsigned i = 0; i < count; i++) {
-        snprintf(name, sizeof name, "n%u.example", i);
+        snprintf(name, sizeof(name), "n%u.example", i);
         world_ask(first + i, name, 0);
     }
 }
@@ -401,7 +401,7 @@ static void test_servfail_is_asked_elsewhere(void **state)
     fake_open(&one, REFUSES);
     fake_open(&two, ANSWERS);
     world_create(one.address, two.address, NULL);
-    for (unsigned i = 0; i < sizeof rcodes; i++) {
+    for (unsigned i = 0; i < sizeof(rcodes); i++) {
         one.rcode = rcodes[i];
         world_ask(i, "a.example", 0);
         WORLD_UNTIL(world.done == i + 1);

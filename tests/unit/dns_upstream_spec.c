@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "enclave/dns/upstream.h"
+#include "dns/upstream/upstream.h"
 
 #include "tests/unit/support.h"
 
@@ -8,10 +8,10 @@ static void assert_good(const char *text, const char *canonical)
     struct upstream_spec spec, again;
     char error[200] = "", out[UPSTREAM_TEXT_BYTES];
 
-    if (!upstream_parse(text, &spec, error, sizeof error))
+    if (!upstream_parse(text, &spec, error, sizeof(error)))
         fail_msg("%s %s", text, error);
     assert_string_equal(upstream_format(&spec, out), canonical);
-    assert_true(upstream_parse(out, &again, error, sizeof error));
+    assert_true(upstream_parse(out, &again, error, sizeof(error)));
     assert_true(upstream_equal(&spec, &again));
 }
 
@@ -37,7 +37,7 @@ static void assert_bad(const char *text, const char *sentence)
     struct upstream_spec spec;
     char error[200] = "";
 
-    if (upstream_parse(text, &spec, error, sizeof error))
+    if (upstream_parse(text, &spec, error, sizeof(error)))
         fail_msg("%s was taken", text);
     assert_contains(error, sentence);
 }
@@ -56,7 +56,7 @@ static void test_bad(void **state)
                                             "tcp://:53"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof endpoints / sizeof endpoints[0]; i++)
+    for (size_t i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++)
         assert_bad(endpoints[i], "is not tcp://ADDR[:53]");
     assert_bad("tcp://0.0.0.0", "is not the address of one host");
     assert_bad("tcp://224.0.0.1", "is not the address of one host");

@@ -78,7 +78,7 @@ static void start(X509 *certificate, const char *name)
 {
     fake_open(&one, ANSWERS);
     serve_with(certificate);
-    snprintf(upstream, sizeof upstream, "tls://127.0.0.1:%u#%s", one.port, name);
+    snprintf(upstream, sizeof(upstream), "tls://127.0.0.1:%u#%s", one.port, name);
     world.config.tls_ca = support_path("ca.pem");
     world_create(upstream, NULL);
 }
@@ -121,7 +121,7 @@ static void test_many_in_flight(void **state)
     (void)state;
     start(good("DNS:" NAME), NAME);
     for (unsigned i = 0; i < 400; i++) {
-        snprintf(name, sizeof name, "n%u.example", i);
+        snprintf(name, sizeof(name), "n%u.example", i);
         world_ask(i, name, 0);
     }
     WORLD_UNTIL(world.done == 400);
@@ -144,7 +144,7 @@ static void resume_with(int version)
     fake_open(&one, ANSWERS);
     serve_with(good("DNS:" NAME));
     SSL_CTX_set_max_proto_version(one.tls, version);
-    snprintf(upstream, sizeof upstream, "tls://127.0.0.1:%u#%s", one.port, NAME);
+    snprintf(upstream, sizeof(upstream), "tls://127.0.0.1:%u#%s", one.port, NAME);
     world.config.tls_ca = support_path("ca.pem");
     world_create(upstream, NULL);
     for (unsigned i = 0; i < 3; i++) {
@@ -175,7 +175,7 @@ static void test_directory_of_authorities(void **state)
     (void)state;
     fake_open(&one, ANSWERS);
     serve_with(good("DNS:" NAME));
-    snprintf(upstream, sizeof upstream, "tls://127.0.0.1:%u#%s", one.port, NAME);
+    snprintf(upstream, sizeof(upstream), "tls://127.0.0.1:%u#%s", one.port, NAME);
     world.config.tls_ca = support_directory();
     world_create(upstream, NULL);
     world_ask(1, "a.example", 0);
@@ -246,7 +246,7 @@ static void test_old_tls(void **state)
     SSL_CTX_set_security_level(one.tls, 0);
     SSL_CTX_set_min_proto_version(one.tls, TLS1_VERSION);
     SSL_CTX_set_max_proto_version(one.tls, TLS1_1_VERSION);
-    snprintf(upstream, sizeof upstream, "tls://127.0.0.1:%u#%s", one.port, NAME);
+    snprintf(upstream, sizeof(upstream), "tls://127.0.0.1:%u#%s", one.port, NAME);
     world.config.tls_ca = support_path("ca.pem");
     world_create(upstream, NULL);
     world_ask(1, "a.example", 0);
@@ -260,7 +260,7 @@ static void test_server_without_tls(void **state)
     (void)state;
     fake_open(&one, ANSWERS);
     one.manner = CLOSES;
-    snprintf(upstream, sizeof upstream, "tls://127.0.0.1:%u#%s", one.port, NAME);
+    snprintf(upstream, sizeof(upstream), "tls://127.0.0.1:%u#%s", one.port, NAME);
     world.config.tls_ca = support_path("ca.pem");
     world_create(upstream, NULL);
     world_ask(1, "a.example", 100);
@@ -278,7 +278,7 @@ static void test_no_authorities(void **state)
     world_specs(world.config.specs, &world.config.count, "tls://127.0.0.1#" NAME, NULL);
     for (unsigned i = 0; i < 3; i++) {
         world.config.tls_ca = paths[i];
-        assert_null(upstreams_create(&world.loop, &world.config, error, sizeof error));
+        assert_null(upstreams_create(&world.loop, &world.config, error, sizeof(error)));
         assert_contains(error, "no certificates to trust in ");
         assert_contains(error, paths[i]);
     }

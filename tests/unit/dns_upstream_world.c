@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "packet/dns_message.h"
-#include "runtime/clock.h"
+#include "dns/message/message.h"
+#include "runtime/base/clock.h"
 
 struct world world;
 
@@ -25,7 +25,7 @@ static void connection_close(struct fake_connection *connection, bool reset)
         return;
     event_remove(&world.loop, &connection->source);
     if (reset)
-        setsockopt(connection->source.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+        setsockopt(connection->source.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
     SSL_free(connection->ssl);
     connection->ssl = NULL;
     close(connection->source.fd);
@@ -86,13 +86,13 @@ static void right_answer(struct fake_connection *connection, const uint8_t *quer
     uint8_t opt[] = {0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 6, 0, 11, 0, 2, 0, 0};
     size_t length = begin_answer(query, out, 0, 1, fake->answers_keepalive);
 
-    memcpy(out + length, record, sizeof record);
-    length += sizeof record;
+    memcpy(out + length, record, sizeof(record));
+    length += sizeof(record);
     if (fake->answers_keepalive) {
         opt[15] = (uint8_t)(fake->keepalive_100ms >> 8);
         opt[16] = (uint8_t)fake->keepalive_100ms;
-        memcpy(out + length, opt, sizeof opt);
-        length += sizeof opt;
+        memcpy(out + length, opt, sizeof(opt));
+        length += sizeof(opt);
     }
     fake->answered++;
     put_message(connection, out, length);
@@ -212,7 +212,7 @@ static void take_query(struct fake_connection *connection, const uint8_t *query,
 static ssize_t take_bytes(struct fake_connection *connection)
 {
     uint8_t *to = connection->in + connection->length;
-    size_t room = sizeof connection->in - connection->length;
+    size_t room = sizeof(connection->in) - connection->length;
 
     if (connection->ssl == NULL)
         return recv(connection->source.fd, to, room, MSG_DONTWAIT);
@@ -291,7 +291,7 @@ static void fake_listen(struct fake *fake, int family, const struct sockaddr *ad
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     assert_true(fd >= 0);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     assert_int_equal(bind(fd, address, length), 0);
     assert_int_equal(listen(fd, 128), 0);
     fake->listener = (struct event_source){.fd = fd, .ready = listener_ready, .context = fake};
@@ -300,7 +300,7 @@ static void fake_listen(struct fake *fake, int family, const struct sockaddr *ad
 
 static void fake_prepare(struct fake *fake, enum manner manner)
 {
-    memset(fake, 0, sizeof *fake);
+    memset(fake, 0, sizeof(*fake));
     fake->manner = manner;
     for (unsigned i = 0; i < FAKE_CONNECTIONS; i++) {
         fake->connections[i].source.fd = -1;
@@ -314,19 +314,19 @@ void fake_reopen(struct fake *fake)
                                   .sin_port = htons(fake->port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
-    fake_listen(fake, AF_INET, (struct sockaddr *)&address, sizeof address);
+    fake_listen(fake, AF_INET, (struct sockaddr *)&address, sizeof(address));
 }
 
 void fake_open(struct fake *fake, enum manner manner)
 {
     struct sockaddr_in address;
-    socklen_t length = sizeof address;
+    socklen_t length = sizeof(address);
 
     fake_prepare(fake, manner);
     fake_reopen(fake);
     getsockname(fake->listener.fd, (struct sockaddr *)&address, &length);
     fake->port = ntohs(address.sin_port);
-    snprintf(fake->address, sizeof fake->address, "tcp://127.0.0.1:%u", fake->port);
+    snprintf(fake->address, sizeof(fake->address), "tcp://127.0.0.1:%u", fake->port);
 }
 
 void fake_open_unix(struct fake *fake, enum manner manner, const char *path)
@@ -334,9 +334,9 @@ void fake_open_unix(struct fake *fake, enum manner manner, const char *path)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     fake_prepare(fake, manner);
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    fake_listen(fake, AF_UNIX, (struct sockaddr *)&address, sizeof address);
-    snprintf(fake->address, sizeof fake->address, "unix:%s", path);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    fake_listen(fake, AF_UNIX, (struct sockaddr *)&address, sizeof(address));
+    snprintf(fake->address, sizeof(fake->address), "unix:%s", path);
 }
 
 void fake_stop_listening(struct fake *fake)
@@ -385,7 +385,7 @@ static void on_done(void *context, uint64_t token, enum upstream_failure failure
 int world_setup(void **state)
 {
     (void)state;
-    memset(&world, 0, sizeof world);
+    memset(&world, 0, sizeof(world));
     world.config = (struct upstreams_config){
         .in_flight_max = 512,
         .idle_ms = LONG_MS,
@@ -409,7 +409,7 @@ static void collect(struct upstream_spec *specs, unsigned *count, const char *fi
 
     *count = 0;
     for (const char *text = first; text != NULL; text = va_arg(more, const char *))
-        if (!upstream_parse(text, &specs[(*count)++], error, sizeof error))
+        if (!upstream_parse(text, &specs[(*count)++], error, sizeof(error)))
             fail_msg("%s %s", text, error);
 }
 
@@ -430,7 +430,7 @@ void world_create(const char *first, ...)
     va_start(more, first);
     collect(world.config.specs, &world.config.count, first, more);
     va_end(more);
-    world.upstreams = upstreams_create(&world.loop, &world.config, error, sizeof error);
+    world.upstreams = upstreams_create(&world.loop, &world.config, error, sizeof(error));
     if (world.upstreams == NULL)
         fail_msg("%s", error);
 }

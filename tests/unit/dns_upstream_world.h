@@ -8,7 +8,7 @@
 
 #include <openssl/ssl.h>
 
-#include "enclave/dns/upstream.h"
+#include "dns/upstream/upstream.h"
 #include "tests/unit/support.h"
 
 /* How a scripted server treats a query. */

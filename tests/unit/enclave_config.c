@@ -14,7 +14,7 @@ static enum options_result read_line(const char *line)
 {
     words_split(&words, line);
     error_text[0] = '\0';
-    return enclave_config_read(&config, words.argc, words.argv, error_text, sizeof error_text);
+    return enclave_config_read(&config, words.argc, words.argv, error_text, sizeof(error_text));
 }
 
 static void good(const char *line)
@@ -44,7 +44,7 @@ static void test_defaults(void **state)
 
     (void)state;
     good("--link vsock:3:5005");
-    assert_int_equal(sched_getaffinity(0, sizeof set, &set), 0);
+    assert_int_equal(sched_getaffinity(0, sizeof(set), &set), 0);
     unsigned cpus = (unsigned)CPU_COUNT(&set);
     assert_int_equal(config.lanes, cpus < WIRE_MAX_LANES ? cpus : WIRE_MAX_LANES);
     assert_int_equal(config.link.cid, 3);
@@ -152,7 +152,7 @@ static void accepted(struct wire_config offered)
 {
     char reason[200] = "";
 
-    if (!enclave_config_accept(&config, &offered, reason, sizeof reason))
+    if (!enclave_config_accept(&config, &offered, reason, sizeof(reason)))
         fail_msg("refused: %s", reason);
     assert_string_equal(reason, "");
 }
@@ -161,7 +161,7 @@ static void refused(struct wire_config offered, const char *sentence)
 {
     char reason[200] = "";
 
-    if (enclave_config_accept(&config, &offered, reason, sizeof reason))
+    if (enclave_config_accept(&config, &offered, reason, sizeof(reason)))
         fail_msg("taken, not: %s", sentence);
     assert_string_equal(reason, sentence);
 }
@@ -204,10 +204,10 @@ static void test_mtu_is_limited(void **state)
 
     (void)state;
     good(LINK "--lanes 2 --mtu 1400");
-    assert_true(enclave_config_accept(&config, &offered, reason, sizeof reason));
+    assert_true(enclave_config_accept(&config, &offered, reason, sizeof(reason)));
     assert_int_equal(offered.mtu, 1400);
     offered.mtu = 1300;
-    assert_true(enclave_config_accept(&config, &offered, reason, sizeof reason));
+    assert_true(enclave_config_accept(&config, &offered, reason, sizeof(reason)));
     assert_int_equal(offered.mtu, 1300);
 }
 
@@ -239,20 +239,20 @@ static void test_hostile_addresses(void **state)
 
     (void)state;
     good(LINK "--lanes 2");
-    for (size_t i = 0; i < sizeof hostile4 / sizeof hostile4[0]; i++) {
+    for (size_t i = 0; i < sizeof(hostile4) / sizeof(hostile4[0]); i++) {
         struct wire_config offered = offer();
         offered.address4 = addr(hostile4[i]);
-        snprintf(sentence, sizeof sentence, "%s or its gateway is not an ordinary address",
+        snprintf(sentence, sizeof(sentence), "%s or its gateway is not an ordinary address",
                  hostile4[i]);
         refused(offered, sentence);
         offered = offer();
         offered.gateway4 = addr(hostile4[i]);
         refused(offered, "100.127.0.2 or its gateway is not an ordinary address");
     }
-    for (size_t i = 0; i < sizeof hostile6 / sizeof hostile6[0]; i++) {
+    for (size_t i = 0; i < sizeof(hostile6) / sizeof(hostile6[0]); i++) {
         struct wire_config offered = offer();
         offered.address6 = addr(hostile6[i]);
-        snprintf(sentence, sizeof sentence, "%s or its gateway is not an ordinary address",
+        snprintf(sentence, sizeof(sentence), "%s or its gateway is not an ordinary address",
                  hostile6[i]);
         refused(offered, sentence);
         offered = offer();
@@ -317,7 +317,7 @@ static void round_trip(const char *line)
     assert_non_null(out);
     fputs(once, out);
     fclose(out);
-    snprintf(again, sizeof again, "--config %s", support_path("conf"));
+    snprintf(again, sizeof(again), "--config %s", support_path("conf"));
     good(again);
     char *twice = print_config();
     assert_string_equal(once, twice);

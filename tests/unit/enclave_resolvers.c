@@ -14,7 +14,7 @@ static const char *contents(const char *path)
     FILE *file = fopen(path, "r");
 
     assert_non_null(file);
-    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
     fclose(file);
     return text;
 }
@@ -23,8 +23,8 @@ static bool serve(const char *path, const char *list)
 {
     char text[1000];
 
-    snprintf(text, sizeof text, "%s", list);
-    return resolvers_serve(path, text, answer, sizeof answer);
+    snprintf(text, sizeof(text), "%s", list);
+    return resolvers_serve(path, text, answer, sizeof(answer));
 }
 
 static void test_written_and_removed(void **state)
@@ -58,7 +58,7 @@ static void test_nothing_but_addresses_gets_in(void **state)
 
     (void)state;
     assert_true(serve(path, "192.0.2.7\n"));
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         assert_false(serve(path, lists[i]));
         assert_contains(answer, "cannot write ");
         assert_contains(contents(path), "nameserver 192.0.2.7\n");
@@ -71,9 +71,9 @@ static void test_no_link_is_followed(void **state)
     char victim[200], fresh[200], path[200];
 
     (void)state;
-    snprintf(victim, sizeof victim, "%s", support_path("victim"));
-    snprintf(fresh, sizeof fresh, "%s", support_path("resolvers.new"));
-    snprintf(path, sizeof path, "%s", support_path("resolvers"));
+    snprintf(victim, sizeof(victim), "%s", support_path("victim"));
+    snprintf(fresh, sizeof(fresh), "%s", support_path("resolvers.new"));
+    snprintf(path, sizeof(path), "%s", support_path("resolvers"));
     fclose(fopen(victim, "w"));
     assert_int_equal(symlink(victim, fresh), 0);
     assert_true(serve(path, "192.0.2.1\n"));

@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "runtime/clock.h"
-#include "runtime/link.h"
+#include "runtime/base/clock.h"
+#include "runtime/base/link.h"
 #include "tests/unit/support.h"
 #include "tests/unit/words.h"
 
@@ -30,16 +30,16 @@ static int open_session(void **state)
 
     (void)state;
     fds = support_open_fds();
-    snprintf(line, sizeof line,
+    snprintf(line, sizeof(line),
              "--link unix:%s --lanes 3 --capture packet --dead-after 60 --mtu 9000",
              support_path("door"));
     words_split(&words, line);
-    memset(&session, 0, sizeof session);
-    memset(&taps, 0, sizeof taps);
-    memset(&device, 0, sizeof device);
-    if (enclave_config_read(&config, words.argc, words.argv, error, sizeof error) != OPTIONS_OK ||
+    memset(&session, 0, sizeof(session));
+    memset(&taps, 0, sizeof(taps));
+    memset(&device, 0, sizeof(device));
+    if (enclave_config_read(&config, words.argc, words.argv, error, sizeof(error)) != OPTIONS_OK ||
         event_loop_init(&loop) < 0 || device_create(&device) < 0 ||
-        capture_open(&capture, &config, &device, false, error, sizeof error) < 0)
+        capture_open(&capture, &config, &device, false, error, sizeof(error)) < 0)
         return -1;
     session.config = &config;
     session.loop = &loop;
@@ -47,7 +47,7 @@ static int open_session(void **state)
     session.capture = &capture;
     session.taps = &taps;
     door = link_listen(&config.link);
-    return door < 0 ? -1 : session_open(&session, error, sizeof error);
+    return door < 0 ? -1 : session_open(&session, error, sizeof(error));
 }
 
 static int close_session(void **state)
@@ -157,7 +157,7 @@ static bool is_closed(const struct stream *stream)
     uint8_t bytes[512];
     ssize_t got;
 
-    while ((got = recv(stream->fd, bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
+    while ((got = recv(stream->fd, bytes, sizeof(bytes), MSG_DONTWAIT)) > 0)
         ;
     return got == 0 || errno == ECONNRESET;
 }
@@ -191,7 +191,7 @@ static const char *ask(const char *command)
     FILE *pipe = popen(command, "r");
 
     assert_non_null(pipe);
-    size_t length = fread(text, 1, sizeof text - 1, pipe);
+    size_t length = fread(text, 1, sizeof(text) - 1, pipe);
     text[length] = '\0';
     pclose(pipe);
     return text;
@@ -528,7 +528,7 @@ static void test_stop_and_stats(void **state)
 
     (void)state;
     bring_up(streams, &offered);
-    FILE *out = fmemopen(text, sizeof text, "w");
+    FILE *out = fmemopen(text, sizeof(text), "w");
     assert_non_null(out);
     session_print_stats(&session, out);
     fclose(out);

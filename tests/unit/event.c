@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/event.h"
+#include "runtime/base/event.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -28,7 +28,7 @@ static void probe_ready(void *context, uint32_t events)
     if (probe->victim != NULL) {
         event_remove(probe->loop, &probe->victim->source);
         close(probe->victim->source.fd);
-        memset(probe->victim, 0xff, sizeof *probe->victim);
+        memset(probe->victim, 0xff, sizeof(*probe->victim));
         free(probe->victim);
         probe->victim = NULL;
     }
@@ -36,7 +36,7 @@ static void probe_ready(void *context, uint32_t events)
 
 static struct probe *probe_new(struct event_loop *loop, uint64_t value)
 {
-    struct probe *probe = calloc(1, sizeof *probe);
+    struct probe *probe = calloc(1, sizeof(*probe));
 
     probe->loop = loop;
     probe->source = (struct event_source){

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/frame_reader.h"
+#include "runtime/lane/frame_reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "packet/view.h"
+#include "packet/parse.h"
 #include "tests/unit/support.h"
 
 static int ends[2]; /* 0: the reader's */
@@ -16,7 +16,7 @@ static uint8_t frame[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX];
 static int open_pair(void **state)
 {
     (void)state;
-    memset(&reader, 0xa5, sizeof reader);
+    memset(&reader, 0xa5, sizeof(reader));
     reader.have = 0;
     return socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends);
 }
@@ -75,7 +75,7 @@ static void test_not_a_byte_more(void **state)
     memcpy(frame + length, "behind", 7);
     feed(frame, length + 7);
     assert_int_equal(frame_reader_read(&reader, ends[0]), 1);
-    assert_int_equal(recv(ends[0], rest, sizeof rest, 0), 7);
+    assert_int_equal(recv(ends[0], rest, sizeof(rest), 0), 7);
     assert_string_equal(rest, "behind");
 }
 
@@ -84,7 +84,7 @@ static void test_largest(void **state)
     (void)state;
     frame_put(frame, &(struct frame_header){.length = FRAME_CONTROL_MAX, .type = FRAME_CONFIG});
     memset(frame + FRAME_HEADER_BYTES, 0x5a, FRAME_CONTROL_MAX);
-    feed(frame, sizeof frame);
+    feed(frame, sizeof(frame));
     assert_int_equal(frame_reader_read(&reader, ends[0]), 1);
     assert_memory_equal(frame_reader_payload(&reader), frame + FRAME_HEADER_BYTES,
                         FRAME_CONTROL_MAX);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/instance.h"
+#include "runtime/base/instance.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -24,7 +24,7 @@ static struct holder hold(const char *name)
     holder.pid = fork();
     assert_true(holder.pid >= 0);
     if (holder.pid == 0) {
-        taken = instance_lock(name, error, sizeof error) == 0 ? 'y' : 'n';
+        taken = instance_lock(name, error, sizeof(error)) == 0 ? 'y' : 'n';
         if (write(ends[1], &taken, 1) == 1)
             pause();
         _exit(0);
@@ -46,7 +46,7 @@ static int take(void *name)
 {
     char error[200];
 
-    return instance_lock(name, error, sizeof error) == 0 ? 0 : 1;
+    return instance_lock(name, error, sizeof(error)) == 0 ? 0 : 1;
 }
 
 static int take_elsewhere(void *name)
@@ -60,7 +60,7 @@ static void test_second_is_refused(void **state)
 
     (void)state;
     struct holder holder = hold("unit-a");
-    int result = instance_lock("unit-a", error, sizeof error);
+    int result = instance_lock("unit-a", error, sizeof(error));
     end(holder);
     assert_int_equal(result, -1);
     assert_string_equal(error, "another unit-a runs in this network namespace");

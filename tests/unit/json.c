@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/json.h"
+#include "runtime/base/json.h"
 
 #include "tests/unit/support.h"
 
@@ -54,9 +54,9 @@ static void test_end(void **state)
     char block[65536];
 
     (void)state;
-    memset(block, 'x', sizeof block);
+    memset(block, 'x', sizeof(block));
     while (!json.failed)
-        json_raw(&json, block, sizeof block);
+        json_raw(&json, block, sizeof(block));
     assert_int_equal(json.length, JSON_MAX_BYTES);
     json_text(&json, "more", "text");
     assert_int_equal(json.length, JSON_MAX_BYTES);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lane's life: start, ends, control frames, mailbox, reuse. */
-#include "runtime/lane.h"
+#include "runtime/lane/lane.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "runtime/packet_socket.h"
+#include "runtime/host/packet_socket.h"
 #include "tests/unit/lane_world.h"
 
 static uint8_t payload[FRAME_PAYLOAD_MAX];
@@ -30,7 +30,7 @@ static void test_peer_sees_the_end(void **state)
     (void)state;
     world_start();
     lane_stop(world.lane);
-    while (recv(world.peer, payload, sizeof payload, 0) > 0)
+    while (recv(world.peer, payload, sizeof(payload), 0) > 0)
         ;
     assert_int_equal(recv(world.peer, payload, 1, 0), 0);
     assert_int_equal(world_end(false), LANE_STOPPED);
@@ -53,7 +53,7 @@ static void test_closed_in_mid_frame(void **state)
     (void)state;
     world_start();
     frame_put(frame, &(struct frame_header){.length = 1000, .type = FRAME_PACKET});
-    peer_send(frame, sizeof frame);
+    peer_send(frame, sizeof(frame));
     assert_int_equal(shutdown(world.peer, SHUT_WR), 0);
     assert_int_equal(world_end(false), LANE_CLOSED);
     assert_int_equal(COUNTER(received_frames), 0);
@@ -93,7 +93,7 @@ static void test_garbage(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof garbage / sizeof garbage[0]; i++) {
+    for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
         world_start();
         peer_barrier();
         peer_send(garbage[i], strlen(garbage[i]));
@@ -103,7 +103,7 @@ static void test_garbage(void **state)
     memset(payload, 0xff, 100);
     peer_send(payload, 100);
     assert_int_equal(world_end(false), LANE_LOST);
-    assert_int_equal(COUNTER(streams), sizeof garbage / sizeof garbage[0] + 1);
+    assert_int_equal(COUNTER(streams), sizeof(garbage) / sizeof(garbage[0]) + 1);
 }
 
 /* One bad header each; the lane must not go on guessing where the next frame begins. */
@@ -124,10 +124,10 @@ static void test_bad_headers(void **state)
     uint8_t frame[FRAME_HEADER_BYTES];
 
     (void)state;
-    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+    for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
         world_start();
         frame_put(frame, &headers[i]);
-        peer_send(frame, sizeof frame);
+        peer_send(frame, sizeof(frame));
         enum lane_end end = world_end(false);
         if (end != LANE_LOST)
             fail_msg("header %zu: %s", i, lane_end_name(end));
@@ -341,7 +341,7 @@ static int packet_sockets(void)
     int lines = -1; /* the heading */
 
     assert_non_null(file);
-    while (fgets(line, sizeof line, file) != NULL)
+    while (fgets(line, sizeof(line), file) != NULL)
         lines++;
     fclose(file);
     return lines;
@@ -380,7 +380,7 @@ static void test_probe(void **state)
     (void)state;
     unsigned fds = support_open_fds();
     for (int i = 0; i < 5; i++)
-        assert_int_equal(lane_probe(error, sizeof error), 0);
+        assert_int_equal(lane_probe(error, sizeof(error)), 0);
     assert_int_equal(support_open_fds(), fds);
     assert_string_equal(error, "");
 }

@@ -8,8 +8,8 @@
 #include <linux/virtio_net.h>
 
 #include "packet/offload.h"
-#include "runtime/lane_internal.h"
-#include "runtime/packet_socket.h"
+#include "runtime/lane/lane_internal.h"
+#include "runtime/host/packet_socket.h"
 #include "tests/unit/lane_world.h"
 
 static uint8_t packet[BUILD_MAX];
@@ -32,7 +32,7 @@ static void test_plain_packets(void **state)
 
     (void)state;
     world_start();
-    for (size_t i = 0; i < sizeof protocols; i++) {
+    for (size_t i = 0; i < sizeof(protocols); i++) {
         for (uint8_t version = 4; version <= 6; version += 2) {
             struct packet_spec spec = {
                 .version = version, .protocol = protocols[i], .payload = 777};
@@ -77,12 +77,12 @@ static void test_fragments_as_they_were(void **state)
 static void send_super(const struct packet_spec *spec, uint8_t type, uint16_t gso_size)
 {
     struct virtio_net_hdr vnet;
-    struct packet_view view;
+    struct parsed_packet parsed;
     size_t length = build_packet(packet, spec);
 
-    view = parse_good(packet, length);
+    parsed = parse_good(packet, length);
     assert_int_equal(
-        offload_to_vnet(packet, &view, (struct offload){.gso_size = gso_size}, (uint8_t *)&vnet),
+        offload_to_vnet(packet, &parsed, (struct offload){.gso_size = gso_size}, (uint8_t *)&vnet),
         OFFLOAD_OK);
     assert_int_equal(vnet.gso_type, type);
     la_send(packet, length, &vnet);
@@ -209,7 +209,7 @@ static bool queue_rule(void)
 {
     char command[400];
 
-    snprintf(command, sizeof command,
+    snprintf(command, sizeof(command),
              "iptables -t raw -A PREROUTING -i lb -j NFQUEUE --queue-num %d 2>/dev/null || "
              "iptables-legacy -t raw -A PREROUTING -i lb -j NFQUEUE --queue-num %d 2>/dev/null",
              QUEUE, QUEUE);
@@ -306,14 +306,14 @@ static void test_nfqueue_refragments(void **state)
     la_send(packet, length, NULL);
     while (have < length - 20) {
         struct frame_header header = peer_frame(payload);
-        struct packet_view view = parse_good(payload, header.length);
+        struct parsed_packet parsed = parse_good(payload, header.length);
         assert_true(header.length <= 1280);
-        assert_true(view.is_fragment);
-        assert_int_equal(view.fragment_offset, have);
+        assert_true(parsed.is_fragment);
+        assert_int_equal(parsed.fragment_offset, have);
         assert_int_equal(slow_checksum(payload, 20), 0);
         memcpy(whole + have, payload + 20, header.length - 20);
         have += header.length - 20;
-        assert_int_equal(view.more_fragments, have < length - 20);
+        assert_int_equal(parsed.more_fragments, have < length - 20);
     }
     assert_memory_equal(whole, packet + 20, length - 20);
     assert_int_equal(COUNTER(captured_refragmented), 1);

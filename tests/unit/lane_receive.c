@@ -7,8 +7,8 @@
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>
 
-#include "runtime/lane_internal.h"
-#include "runtime/packet_socket.h"
+#include "runtime/lane/lane_internal.h"
+#include "runtime/host/packet_socket.h"
 #include "tests/unit/lane_world.h"
 
 static uint8_t packet[BUILD_MAX];
@@ -37,7 +37,7 @@ static void test_plain_packets(void **state)
 
     (void)state;
     world_start();
-    for (size_t i = 0; i < sizeof protocols; i++) {
+    for (size_t i = 0; i < sizeof(protocols); i++) {
         for (uint8_t version = 4; version <= 6; version += 2) {
             struct packet_spec spec = {
                 .version = version, .protocol = protocols[i], .payload = 333};
@@ -60,7 +60,7 @@ static void test_plain_packets(void **state)
 static void test_partial_checksum(void **state)
 {
     struct packet_spec spec = {.version = 4, .protocol = IPPROTO_UDP, .payload = 500};
-    struct packet_view view;
+    struct parsed_packet parsed;
 
     (void)state;
     world_start();
@@ -71,8 +71,8 @@ static void test_partial_checksum(void **state)
     if (got_vnet()->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
         assert_int_equal(got_vnet()->csum_start, ETHERNET_HEADER_BYTES + 20);
         assert_int_equal(got_vnet()->csum_offset, 6);
-        assert_int_equal(packet_parse(got + LINK_HEADER_BYTES, length, &view), PACKET_OK);
-        offload_complete_checksum(got + LINK_HEADER_BYTES, &view);
+        assert_int_equal(packet_parse(got + LINK_HEADER_BYTES, length, &parsed), PACKET_OK);
+        offload_complete_checksum(got + LINK_HEADER_BYTES, &parsed);
     }
     assert_checksums(got + LINK_HEADER_BYTES, length);
 }
@@ -313,7 +313,7 @@ static void assert_dropped(const uint8_t *bytes, size_t length, struct offload o
     peer_barrier();
     WAIT_UNTIL(world_all_drops() > all);
     if (DROPS(reason) != before + 1)
-        fail_msg("not counted as %s", drop_reason_name(reason, name, sizeof name));
+        fail_msg("not counted as %s", drop_reason_name(reason, name, sizeof(name)));
     assert_int_equal(world_all_drops(), all + 1);
     size_t good_length = world_plain(good, 4, 60, (uint32_t)before);
     enum policy_verdict verdict = world.verdict;
@@ -467,7 +467,7 @@ static void test_byte_by_byte(void **state)
     for (uint32_t number = 0; number < 5; number++) {
         frame_put(frame, &header);
         world_plain(frame + FRAME_HEADER_BYTES, 4, 100, number);
-        for (size_t i = 0; i < sizeof frame; i++) {
+        for (size_t i = 0; i < sizeof(frame); i++) {
             assert_int_equal(COUNTER(received_frames), number);
             uint64_t received = COUNTER(received_bytes);
             peer_send(frame + i, 1);
@@ -476,7 +476,7 @@ static void test_byte_by_byte(void **state)
         assert_int_equal(la_receive(got), LINK_HEADER_BYTES + 100);
         assert_memory_equal(got + LINK_HEADER_BYTES, frame + FRAME_HEADER_BYTES, 100);
     }
-    assert_int_equal(COUNTER(received_reads), 5 * sizeof frame);
+    assert_int_equal(COUNTER(received_reads), 5 * sizeof(frame));
 }
 
 /*
@@ -507,7 +507,7 @@ static void make_stream(struct stream *stream)
 {
     struct frame_header header = {.type = FRAME_PACKET};
 
-    stream->packets = sizeof stream->sizes / sizeof stream->sizes[0];
+    stream->packets = sizeof(stream->sizes) / sizeof(stream->sizes[0]);
     stream->bytes = malloc((size_t)stream->packets * FRAME_BYTES_MAX);
     for (uint32_t i = 0; i < stream->packets; i++) {
         uint8_t *frame = stream->bytes + stream->length;
@@ -538,7 +538,7 @@ static void receive_sent(struct stream *stream, size_t *frame_at)
 
 static void test_round_the_ring(void **state)
 {
-    struct stream *stream = calloc(1, sizeof *stream);
+    struct stream *stream = calloc(1, sizeof(*stream));
     size_t frame_at = 0;
 
     (void)state;

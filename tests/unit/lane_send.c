@@ -3,7 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "runtime/lane_internal.h"
+#include "runtime/lane/lane_internal.h"
 #include "tests/unit/lane_world.h"
 
 static uint8_t packet[BUILD_MAX];
@@ -36,7 +36,7 @@ static void test_mixed_sizes(void **state)
 {
     static const size_t sizes[] = {44,   100,  2000,  2023,  2024,  2025, 2048,
                                    2049, 9000, 30000, 65000, 65535, 64,   65535};
-    enum { SIZES = sizeof sizes / sizeof sizes[0], ROUNDS = 60 };
+    enum { SIZES = sizeof(sizes) / sizeof(sizes[0]), ROUNDS = 60 };
     static uint8_t expected[SIZES][FRAME_PAYLOAD_MAX + 1];
 
     (void)state;

@@ -9,13 +9,13 @@
 
 #include <linux/if_ether.h>
 
-#include "runtime/packet_socket.h"
+#include "runtime/host/packet_socket.h"
 
 struct lane_world world;
 
-static enum policy_verdict check(const void *policy, const struct packet_view *view)
+static enum policy_verdict check(const void *policy, const struct parsed_packet *parsed)
 {
-    (void)view;
+    (void)parsed;
     return __atomic_load_n((const enum policy_verdict *)policy, __ATOMIC_RELAXED);
 }
 
@@ -90,9 +90,9 @@ void world_start(void)
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     world.stream = ends[0];
     world.peer = ends[1];
-    assert_int_equal(setsockopt(world.peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience),
+    assert_int_equal(setsockopt(world.peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)),
                      0);
-    assert_int_equal(setsockopt(world.peer, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience),
+    assert_int_equal(setsockopt(world.peer, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)),
                      0);
     world.options.stream_fd = world.stream;
     assert_int_equal(lane_start(world.lane, &world.options, world.exit_fd), 0);
@@ -107,7 +107,7 @@ enum lane_end world_end(bool stop)
     WAIT_UNTIL(lane_finished(world.lane));
     enum lane_end end = lane_join(world.lane);
     assert_false(lane_finished(world.lane));
-    assert_int_equal(read(world.exit_fd, &ended, sizeof ended), sizeof ended);
+    assert_int_equal(read(world.exit_fd, &ended, sizeof(ended)), sizeof(ended));
     assert_int_equal(ended, 1);
     close(world.stream);
     if (world.peer >= 0)
@@ -164,8 +164,8 @@ struct frame_header peer_frame(uint8_t *payload)
     struct frame_header header;
 
     do {
-        peer_read(bytes, sizeof bytes);
-        assert_int_equal(frame_get(bytes, sizeof bytes, &header), FRAME_OK);
+        peer_read(bytes, sizeof(bytes));
+        assert_int_equal(frame_get(bytes, sizeof(bytes), &header), FRAME_OK);
         peer_read(payload, header.length);
     } while (header.type == FRAME_PING);
     return header;

@@ -9,7 +9,7 @@
 #ifndef CAUSEWAY_TESTS_UNIT_LANE_WORLD_H
 #define CAUSEWAY_TESTS_UNIT_LANE_WORLD_H
 
-#include "runtime/lane.h"
+#include "runtime/lane/lane.h"
 #include "tests/unit/packet_build.h"
 #include "tests/unit/support.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AF_VSOCK is only parsed and printed here: what it does is for tests in a virtual machine. */
-#include "runtime/link.h"
+#include "runtime/base/link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +17,7 @@ static struct link_addr parse(const char *text)
     struct link_addr addr;
     char error[200] = "";
 
-    if (!link_parse(text, &addr, error, sizeof error))
+    if (!link_parse(text, &addr, error, sizeof(error)))
         fail_msg("%s: %s", text, error);
     return addr;
 }
@@ -30,7 +30,7 @@ static void test_round_trip(void **state)
     char text[LINK_TEXT_BYTES];
 
     (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct link_addr addr = parse(texts[i]);
         assert_ptr_equal(link_format(&addr, text), text);
         assert_string_equal(text, texts[i]);
@@ -48,7 +48,7 @@ static void assert_bad(const char *text, const char *sentence)
     struct link_addr addr = {.port = 4711};
     char error[200] = "";
 
-    if (link_parse(text, &addr, error, sizeof error))
+    if (link_parse(text, &addr, error, sizeof(error)))
         fail_msg("%s was taken", text);
     assert_string_equal(error, sentence);
     assert_int_equal(addr.port, 4711);
@@ -73,9 +73,9 @@ static void test_rejects(void **state)
     static const char *const neither[] = {"", "3:5005", "tcp:1.2.3.4:5", "unix", "VSOCK:3:5"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof vsock / sizeof vsock[0]; i++)
+    for (size_t i = 0; i < sizeof(vsock) / sizeof(vsock[0]); i++)
         assert_bad(vsock[i], "is not vsock:CID:PORT");
-    for (size_t i = 0; i < sizeof neither / sizeof neither[0]; i++)
+    for (size_t i = 0; i < sizeof(neither) / sizeof(neither[0]); i++)
         assert_bad(neither[i], "is neither vsock:CID:PORT nor unix:PATH");
     assert_bad("unix:", "needs a path of 1 to 107 bytes");
 }
@@ -86,7 +86,7 @@ static void test_path_length(void **state)
     char text[5 + 109], formatted[LINK_TEXT_BYTES];
 
     (void)state;
-    memset(text, 'p', sizeof text);
+    memset(text, 'p', sizeof(text));
     memcpy(text, "unix:", 5);
     text[5 + 107] = '\0';
     struct link_addr addr = parse(text);
@@ -100,7 +100,7 @@ static struct link_addr local(const char *name)
 {
     struct link_addr addr = {.kind = LINK_UNIX};
 
-    snprintf(addr.path, sizeof addr.path, "%s", support_path(name));
+    snprintf(addr.path, sizeof(addr.path), "%s", support_path(name));
     return addr;
 }
 
@@ -148,8 +148,8 @@ static void test_buffer(void **state)
     int listener = link_listen(&addr);
     int dialled = link_dial(&addr);
     int accepted = link_accept(listener, &addr, &cid);
-    assert_int_equal(send(dialled, bytes, sizeof bytes, 0), sizeof bytes);
-    assert_int_equal(send(accepted, bytes, sizeof bytes, 0), sizeof bytes);
+    assert_int_equal(send(dialled, bytes, sizeof(bytes), 0), sizeof(bytes));
+    assert_int_equal(send(accepted, bytes, sizeof(bytes), 0), sizeof(bytes));
     close(dialled);
     close(accepted);
     close(listener);
@@ -261,7 +261,7 @@ static void test_nobody_there(void **state)
     (void)state;
     unsigned fds = support_open_fds();
     assert_int_equal(link_dial(&addr), -ENOENT);
-    snprintf(addr.path, sizeof addr.path, "/nonexistent/directory/socket");
+    snprintf(addr.path, sizeof(addr.path), "/nonexistent/directory/socket");
     assert_int_equal(link_listen(&addr), -ENOENT);
     assert_int_equal(support_open_fds(), fds);
 }
@@ -271,7 +271,7 @@ static void test_backoff(void **state)
     static const unsigned full[] = {50, 100, 200, 400, 800, 1600, 2000, 2000, 2000};
 
     (void)state;
-    for (unsigned failures = 0; failures < sizeof full / sizeof full[0]; failures++) {
+    for (unsigned failures = 0; failures < sizeof(full) / sizeof(full[0]); failures++) {
         unsigned least = UINT32_MAX, most = 0;
         for (uint32_t random = 0; random < 5000; random++) {
             unsigned wait = link_backoff_ms(failures, random * 2654435761u);

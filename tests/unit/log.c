@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/log.h"
+#include "runtime/base/log.h"
 
 #include "tests/unit/support.h"
 
@@ -27,7 +27,7 @@ static void test_level_names(void **state)
     assert_true(log_level_parse("debug", &level));
     assert_int_equal(level, LOG_LEVEL_DEBUG);
     level = LOG_LEVEL_WARNING;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(log_level_parse(bad[i], &level));
     assert_int_equal(level, LOG_LEVEL_WARNING);
 }
@@ -60,7 +60,7 @@ static void test_long_text_is_cut_not_overrun(void **state)
     static char text[5000];
 
     (void)state;
-    memset(text, 'x', sizeof text - 1);
+    memset(text, 'x', sizeof(text) - 1);
     log_init("unit", LOG_LEVEL_INFO);
     support_capture_begin(2);
     log_info("%s", text);

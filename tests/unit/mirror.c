@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/mirror.h"
+#include "runtime/base/mirror.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -36,9 +36,9 @@ static void test_across_the_seam(void **state)
 
     (void)state;
     assert_int_equal(mirror_map(&mirror, size), 0);
-    for (size_t before = 1; before < sizeof text; before++) {
+    for (size_t before = 1; before < sizeof(text); before++) {
         memset(mirror.base, 0, size);
-        memcpy(mirror.base + size - before, text, sizeof text);
+        memcpy(mirror.base + size - before, text, sizeof(text));
         assert_string_equal((char *)mirror.base, text + before);
         assert_memory_equal(mirror.base + 2 * size - before, text, before);
     }

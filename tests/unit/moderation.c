@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/moderation.h"
+#include "runtime/lane/moderation.h"
 
 #include "tests/unit/support.h"
 

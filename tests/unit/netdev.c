@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "runtime/log.h"
-#include "runtime/netdev.h"
+#include "runtime/base/log.h"
+#include "runtime/host/netdev.h"
 
 static struct netdev nd;
 static const struct veth_spec spec = {.name = "cw0",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/nfqueue.h"
+#include "runtime/host/nfqueue.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,7 +23,7 @@ static const uint8_t sixty_four[64] = "sixty-four bytes";
 
 static struct nlmsghdr *begin(uint16_t type)
 {
-    memset(made, 0, sizeof made);
+    memset(made, 0, sizeof(made));
     struct nlmsghdr *message = mnl_nlmsg_put_header(made);
     message->nlmsg_type = type;
     mnl_nlmsg_put_extra_header(message, sizeof(struct nfgenmsg));
@@ -35,7 +35,7 @@ static struct nlmsghdr *begin_packet(uint32_t id)
     struct nlmsghdr *message = begin(NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET);
     struct nfqnl_msg_packet_hdr header = {.packet_id = htonl(id)};
 
-    mnl_attr_put(message, NFQA_PACKET_HDR, sizeof header, &header);
+    mnl_attr_put(message, NFQA_PACKET_HDR, sizeof(header), &header);
     return message;
 }
 
@@ -111,9 +111,9 @@ static void test_not_a_packet(void **state)
     struct nfqueue_packet packet;
 
     (void)state;
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         struct nlmsghdr *message = begin(types[i]);
-        mnl_attr_put(message, NFQA_PACKET_HDR, sizeof header, &header);
+        mnl_attr_put(message, NFQA_PACKET_HDR, sizeof(header), &header);
         assert_false(parse(message, message->nlmsg_len, &packet));
     }
     struct nlmsghdr *message = begin(NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET);
@@ -130,7 +130,7 @@ static void test_every_cut(void **state)
     (void)state;
     mnl_attr_put_u32(message, NFQA_MARK, htonl(1));
     mnl_attr_put_u32(message, NFQA_SKB_INFO, htonl(1));
-    mnl_attr_put(message, NFQA_PAYLOAD, sizeof sixty_four, sixty_four);
+    mnl_attr_put(message, NFQA_PAYLOAD, sizeof(sixty_four), sixty_four);
     uint32_t length = message->nlmsg_len;
     for (uint32_t cut = 0; cut < length; cut++)
         assert_false(parse(message, cut, &packet));
@@ -150,7 +150,7 @@ static void test_bad_attributes(void **state)
     struct nfqueue_packet packet;
 
     (void)state;
-    for (size_t i = 0; i < sizeof short_ones / sizeof short_ones[0]; i++) {
+    for (size_t i = 0; i < sizeof(short_ones) / sizeof(short_ones[0]); i++) {
         for (size_t bytes = 0; bytes < 4; bytes++) {
             struct nlmsghdr *message = short_ones[i] == NFQA_PACKET_HDR
                                            ? begin(NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET)
@@ -178,7 +178,7 @@ static void test_verdict_bytes(void **state)
     const struct nfqnl_msg_verdict_hdr *verdict = mnl_attr_get_payload(attribute);
 
     (void)state;
-    memset(out, 0xa5, sizeof out);
+    memset(out, 0xa5, sizeof(out));
     nfqueue_verdict(out, 7701, 0x80000001);
     assert_int_equal(message->nlmsg_len, NFQUEUE_VERDICT_BYTES);
     assert_int_equal(message->nlmsg_type, NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_VERDICT_BATCH);
@@ -190,7 +190,7 @@ static void test_verdict_bytes(void **state)
     assert_int_equal(mnl_attr_get_type(attribute), NFQA_VERDICT_HDR);
     assert_int_equal(ntohl(verdict->verdict), NF_DROP);
     assert_int_equal(ntohl(verdict->id), 0x80000001);
-    for (size_t i = NFQUEUE_VERDICT_BYTES; i < sizeof out; i++)
+    for (size_t i = NFQUEUE_VERDICT_BYTES; i < sizeof(out); i++)
         assert_int_equal(out[i], 0xa5);
 }
 
@@ -215,7 +215,7 @@ static int waiting(unsigned queue)
     unsigned number;
     int total, found = -1;
 
-    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
         if (sscanf(line, "%u %*u %d", &number, &total) == 2 && number == queue)
             found = total;
     if (file != NULL)
@@ -260,7 +260,7 @@ static bool queue_udp_port(unsigned port)
 {
     char command[300];
 
-    snprintf(command, sizeof command,
+    snprintf(command, sizeof(command),
              "iptables -t raw -I PREROUTING -i lo -p udp --dport %u -j NFQUEUE --queue-num %d "
              "2>/dev/null || iptables-legacy -t raw -I PREROUTING -i lo -p udp --dport %u "
              "-j NFQUEUE --queue-num %d 2>/dev/null",
@@ -288,10 +288,10 @@ static void test_packets_and_verdict(void **state)
     int sender = udp_to_ourselves(7001, &address);
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(
-            sendto(sender, "payload", 7, 0, (struct sockaddr *)&address, sizeof address), 7);
+            sendto(sender, "payload", 7, 0, (struct sockaddr *)&address, sizeof(address)), 7);
     WAIT_UNTIL(waiting(QUEUE) == 3);
     for (unsigned i = 0; i < 3; i++) {
-        ssize_t length = recv(queue, message, sizeof message, 0);
+        ssize_t length = recv(queue, message, sizeof(message), 0);
         assert_true(length > 0);
         assert_true(nfqueue_parse(message, (size_t)length, &packet));
         assert_int_equal(packet.length, 20 + 8 + 7);
@@ -300,17 +300,17 @@ static void test_packets_and_verdict(void **state)
         assert_true(i == 0 || packet.id == last + 1);
         last = packet.id;
     }
-    assert_int_equal(recv(queue, message, sizeof message, 0), -1);
+    assert_int_equal(recv(queue, message, sizeof(message), 0), -1);
     nfqueue_verdict(verdict, QUEUE, last - 1);
-    assert_int_equal(send(queue, verdict, sizeof verdict, 0), sizeof verdict);
+    assert_int_equal(send(queue, verdict, sizeof(verdict), 0), sizeof(verdict));
     assert_int_equal(waiting(QUEUE), 1);
     nfqueue_verdict(verdict, QUEUE, last);
-    assert_int_equal(send(queue, verdict, sizeof verdict, 0), sizeof verdict);
+    assert_int_equal(send(queue, verdict, sizeof(verdict), 0), sizeof(verdict));
     assert_int_equal(waiting(QUEUE), 0);
     assert_int_equal(nfqueue_lost(QUEUE), 0);
 
     for (unsigned i = 0; i < 20; i++)
-        sendto(sender, "payload", 7, 0, (struct sockaddr *)&address, sizeof address);
+        sendto(sender, "payload", 7, 0, (struct sockaddr *)&address, sizeof(address));
     WAIT_UNTIL(waiting(QUEUE) == 16);
     WAIT_UNTIL(nfqueue_lost(QUEUE) == 4);
     assert_int_equal(nfqueue_lost(QUEUE + 1), 0);

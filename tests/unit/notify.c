@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/notify.h"
+#include "runtime/base/notify.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ static int listen_as_manager(void **state)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     (void)state;
-    snprintf(name, sizeof name, "@causeway-notify-%d", getpid());
+    snprintf(name, sizeof(name), "@causeway-notify-%d", getpid());
     memcpy(address.sun_path + 1, name + 1, strlen(name) - 1);
     manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
@@ -46,7 +46,7 @@ static int stop_manager(void **state)
 static void told(const char *expected)
 {
     char text[512];
-    ssize_t length = recv(manager, text, sizeof text - 1, 0);
+    ssize_t length = recv(manager, text, sizeof(text) - 1, 0);
 
     assert_true(length > 0);
     text[length] = '\0';
@@ -57,13 +57,13 @@ static void told_nothing(void)
 {
     char text[512];
 
-    assert_int_equal(recv(manager, text, sizeof text, MSG_DONTWAIT), -1);
+    assert_int_equal(recv(manager, text, sizeof(text), MSG_DONTWAIT), -1);
 }
 
 static void test_states(void **state)
 {
     (void)state;
-    assert_int_equal(notify_open(&notify, &loop, error, sizeof error), 0);
+    assert_int_equal(notify_open(&notify, &loop, error, sizeof(error)), 0);
     notify_ready(&notify, "%u enclaves", 3u);
     told("READY=1\nSTATUS=3 enclaves");
     notify_status(&notify, "%s", "waiting");
@@ -77,7 +77,7 @@ static void test_environment_is_not_inherited(void **state)
 {
     (void)state;
     setenv("WATCHDOG_USEC", "30000000", 1);
-    assert_int_equal(notify_open(&notify, &loop, error, sizeof error), 0);
+    assert_int_equal(notify_open(&notify, &loop, error, sizeof(error)), 0);
     assert_null(getenv("NOTIFY_SOCKET"));
     assert_null(getenv("WATCHDOG_USEC"));
 }
@@ -86,7 +86,7 @@ static void test_watchdog_beats(void **state)
 {
     (void)state;
     setenv("WATCHDOG_USEC", "20000", 1);
-    assert_int_equal(notify_open(&notify, &loop, error, sizeof error), 0);
+    assert_int_equal(notify_open(&notify, &loop, error, sizeof(error)), 0);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(event_wait(&loop, -1), 0);
         told("WATCHDOG=1");
@@ -98,7 +98,7 @@ static void test_watchdog_of_another_process(void **state)
     (void)state;
     setenv("WATCHDOG_USEC", "20000", 1);
     setenv("WATCHDOG_PID", "1", 1);
-    assert_int_equal(notify_open(&notify, &loop, error, sizeof error), 0);
+    assert_int_equal(notify_open(&notify, &loop, error, sizeof(error)), 0);
     assert_int_equal(notify.watchdog.fd, -1);
 }
 
@@ -106,7 +106,7 @@ static void test_no_manager(void **state)
 {
     (void)state;
     unsetenv("NOTIFY_SOCKET");
-    assert_int_equal(notify_open(&notify, &loop, error, sizeof error), 0);
+    assert_int_equal(notify_open(&notify, &loop, error, sizeof(error)), 0);
     notify_ready(&notify, "unheard");
     told_nothing();
 }
@@ -115,17 +115,17 @@ static void test_manager_gone(void **state)
 {
     (void)state;
     setenv("NOTIFY_SOCKET", "@causeway-nobody-is-here", 1);
-    assert_int_equal(notify_open(&notify, &loop, error, sizeof error), -1);
+    assert_int_equal(notify_open(&notify, &loop, error, sizeof(error)), -1);
     assert_non_null(strstr(error, "@causeway-nobody-is-here"));
     setenv("NOTIFY_SOCKET", "vsock:2:1234", 1);
-    assert_int_equal(notify_open(&notify, &loop, error, sizeof error), -1);
+    assert_int_equal(notify_open(&notify, &loop, error, sizeof(error)), -1);
 }
 
 /* A manager that does not read: its queue fills, and we go on. */
 static void test_full_socket(void **state)
 {
     (void)state;
-    assert_int_equal(notify_open(&notify, &loop, error, sizeof error), 0);
+    assert_int_equal(notify_open(&notify, &loop, error, sizeof(error)), 0);
     for (int i = 0; i < 10000; i++)
         notify_status(&notify, "%d", i);
     told("STATUS=0");
@@ -136,11 +136,11 @@ static void test_long_status_is_cut(void **state)
     char text[1024], heard[1024];
 
     (void)state;
-    memset(text, 'x', sizeof text - 1);
-    text[sizeof text - 1] = '\0';
-    assert_int_equal(notify_open(&notify, &loop, error, sizeof error), 0);
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    assert_int_equal(notify_open(&notify, &loop, error, sizeof(error)), 0);
     notify_ready(&notify, "%s", text);
-    ssize_t length = recv(manager, heard, sizeof heard, 0);
+    ssize_t length = recv(manager, heard, sizeof(heard), 0);
     assert_in_range(length, 200, 256);
     assert_memory_equal(heard, "READY=1\nSTATUS=xxx", 18);
 }

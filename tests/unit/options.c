@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/options.h"
+#include "runtime/base/options.h"
 
 #include "tests/unit/support.h"
 
@@ -16,7 +16,7 @@ static bool set_color(void *context, const char *value, char *error, size_t erro
     struct settings *settings = context;
 
     settings->calls++;
-    snprintf(settings->last, sizeof settings->last, "%s", value);
+    snprintf(settings->last, sizeof(settings->last), "%s", value);
     if (strcmp(value, "silent") == 0)
         return false; /* and gives no reason */
     if (strcmp(value, "red") != 0 && strcmp(value, "blue") != 0) {
@@ -60,7 +60,7 @@ static enum options_result parse(const char *first, ...)
     settings = (struct settings){.count = 7};
     error_text[0] = '\0';
     return options_parse(table, "unit", "a test", argc, argv, &settings, error_text,
-                         sizeof error_text);
+                         sizeof(error_text));
 }
 
 static void assert_refused(enum options_result result, const char *sentence)
@@ -143,7 +143,7 @@ static void test_long_words(void **state)
     static char word[4000];
 
     (void)state;
-    memset(word, 'w', sizeof word - 1);
+    memset(word, 'w', sizeof(word) - 1);
     assert_int_equal(parse("--color", word, NULL), OPTIONS_INVALID);
     assert_contains(error_text, "is no color");
     assert_int_equal(parse(word, NULL), OPTIONS_INVALID);
@@ -198,7 +198,7 @@ static void test_numbers(void **state)
     assert_int_equal(number, 10);
     assert_true(option_number("100", 10, 100, &number));
     assert_int_equal(number, 100);
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(option_number(bad[i], 10, 100, &number));
     assert_int_equal(number, 100);
 }

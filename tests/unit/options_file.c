@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runtime/options.h"
+#include "runtime/base/options.h"
 #include "tests/unit/support.h"
 
 struct settings {
@@ -19,7 +19,7 @@ static bool add_color(void *context, const char *value, char *error, size_t erro
 {
     struct settings *settings = context;
 
-    if (settings->color_count == 4 || strlen(value) >= sizeof settings->colors[0]) {
+    if (settings->color_count == 4 || strlen(value) >= sizeof(settings->colors[0])) {
         snprintf(error, error_size, "is too much");
         return false;
     }
@@ -69,7 +69,7 @@ static bool read_text(const char *text)
     option_file_free(&settings.file);
     settings.file.text = strdup(text);
     return options_parse_text(table, "file", settings.file.text, &settings, error_text,
-                              sizeof error_text);
+                              sizeof(error_text));
 }
 
 static void good(const char *text)
@@ -140,11 +140,11 @@ static enum options_result parse(char *text, const char *first, const char *seco
     char path[600];
     const char *argv[] = {"program", first, "--config", path, second, NULL};
 
-    snprintf(path, sizeof path, "%s", support_path("conf"));
+    snprintf(path, sizeof(path), "%s", support_path("conf"));
     option_file_free(&settings.file);
     settings = (struct settings){.count = 7};
     enum options_result result = options_parse_again(
-        table, "unit", "a test", 5, (char **)argv, text, &settings, error_text, sizeof error_text);
+        table, "unit", "a test", 5, (char **)argv, text, &settings, error_text, sizeof(error_text));
     if (settings.file.path != NULL) /* argv ends with this call */
         settings.file.path = "given";
     return result;
@@ -187,15 +187,15 @@ static void test_unreadable_files(void **state)
     write_file("conf", "count\0= 9", 9);
     assert_int_equal(parse(NULL, "--loud", "--loud"), OPTIONS_INVALID);
     assert_contains(error_text, "is not a text file");
-    memset(large, '\n', sizeof large);
-    write_file("conf", large, sizeof large);
+    memset(large, '\n', sizeof(large));
+    write_file("conf", large, sizeof(large));
     assert_int_equal(parse(NULL, "--loud", "--loud"), OPTIONS_INVALID);
     assert_contains(error_text, "is longer than 65536 bytes");
-    write_file("conf", large, sizeof large - 1);
+    write_file("conf", large, sizeof(large) - 1);
     assert_int_equal(parse(NULL, "--loud", "--loud"), OPTIONS_OK);
-    assert_null(options_load("/tmp", error_text, sizeof error_text));
+    assert_null(options_load("/tmp", error_text, sizeof(error_text)));
     assert_string_equal(error_text, "cannot read '/tmp': Is a directory");
-    assert_null(options_load("", error_text, sizeof error_text));
+    assert_null(options_load("", error_text, sizeof(error_text)));
     unlink(support_path("conf"));
 }
 

@@ -2,6 +2,7 @@
 /* Filters as libpcap compiles them: what we say of a packet is what libpcap says. */
 #include "packet/bpf.h"
 
+#include <assert.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +12,7 @@
 #include <cmocka.h>
 #include <pcap/pcap.h>
 
-#include "packet/view.h"
+#include "packet/parse.h"
 
 static const char *const filters[] = {
     "",
@@ -75,12 +76,12 @@ static void test_as_libpcap(void **state)
     unsigned taken = 0, left = 0;
 
     (void)state;
-    for (size_t f = 0; f < sizeof filters / sizeof filters[0]; f++) {
+    for (size_t f = 0; f < sizeof(filters) / sizeof(filters[0]); f++) {
         struct bpf_program program;
         if (pcap_compile(compiler, &program, filters[f], 1, PCAP_NETMASK_UNKNOWN) < 0)
             fail_msg("%s: %s", filters[f], pcap_geterr(compiler));
         const struct sock_filter *ours = (const struct sock_filter *)program.bf_insns;
-        _Static_assert(sizeof(struct sock_filter) == sizeof(struct bpf_insn), "the same form");
+        static_assert(sizeof(struct sock_filter) == sizeof(struct bpf_insn), "the same form");
         assert_true(bpf_check(ours, program.bf_len));
         for (unsigned number = 0; number < 3000; number++) {
             uint8_t packet[200];

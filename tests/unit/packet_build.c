@@ -154,35 +154,35 @@ size_t build_packet(uint8_t *out, const struct packet_spec *spec)
     return spec->version == 4 ? build_ipv4(out, spec) : build_ipv6(out, spec);
 }
 
-enum packet_error parse_exact(const uint8_t *bytes, size_t length, struct packet_view *view)
+enum packet_error parse_exact(const uint8_t *bytes, size_t length, struct parsed_packet *parsed)
 {
     uint8_t *copy = malloc(length > 0 ? length : 1);
 
     if (length > 0)
         memcpy(copy, bytes, length);
-    enum packet_error error = packet_parse(length > 0 ? copy : copy + 1, length, view);
+    enum packet_error error = packet_parse(length > 0 ? copy : copy + 1, length, parsed);
     free(copy);
     return error;
 }
 
-struct packet_view parse_good(const uint8_t *bytes, size_t length)
+struct parsed_packet parse_good(const uint8_t *bytes, size_t length)
 {
-    struct packet_view view;
-    assert_string_equal(packet_error_name(parse_exact(bytes, length, &view)), "ok");
-    return view;
+    struct parsed_packet parsed;
+    assert_string_equal(packet_error_name(parse_exact(bytes, length, &parsed)), "ok");
+    return parsed;
 }
 
 void assert_checksums(const uint8_t *packet, size_t length)
 {
-    struct packet_view view = parse_good(packet, length);
-    const uint8_t *transport = packet + view.transport_offset;
+    struct parsed_packet parsed = parse_good(packet, length);
+    const uint8_t *transport = packet + parsed.transport_offset;
 
-    assert_int_equal(view.total_length, length);
-    if (view.src.version == 4)
+    assert_int_equal(parsed.total_length, length);
+    if (parsed.src.version == 4)
         assert_int_equal(slow_checksum(packet, (size_t)(packet[0] & 15) * 4), 0);
-    if (view.is_fragment || (view.protocol != IPPROTO_TCP && view.protocol != IPPROTO_UDP))
+    if (parsed.is_fragment || (parsed.protocol != IPPROTO_TCP && parsed.protocol != IPPROTO_UDP))
         return;
-    assert_int_equal(
-        slow_transport_checksum(packet, view.protocol, transport, length - view.transport_offset),
-        0);
+    assert_int_equal(slow_transport_checksum(packet, parsed.protocol, transport,
+                                             length - parsed.transport_offset),
+                     0);
 }

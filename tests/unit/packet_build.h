@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "packet/view.h"
+#include "packet/parse.h"
 
 /* A fixed sequence of pseudo-random numbers (xorshift64*): every run tests the same cases. */
 uint64_t random_u64(void);
@@ -56,9 +56,9 @@ uint16_t slow_transport_checksum(const uint8_t *ip, uint8_t protocol, const uint
 void assert_checksums(const uint8_t *packet, size_t length);
 
 /* Parses a copy that ends where its allocation ends, so that ASan sees a read beyond it. */
-enum packet_error parse_exact(const uint8_t *bytes, size_t length, struct packet_view *view);
+enum packet_error parse_exact(const uint8_t *bytes, size_t length, struct parsed_packet *parsed);
 
 /* Parses; fails the test on an error. */
-struct packet_view parse_good(const uint8_t *bytes, size_t length);
+struct parsed_packet parse_good(const uint8_t *bytes, size_t length);
 
 #endif

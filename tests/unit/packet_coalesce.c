@@ -48,43 +48,43 @@ static void lay_out(uint8_t version, uint16_t fragment, const size_t *payloads, 
 
 static bool begin(unsigned i, uint8_t flags)
 {
-    struct packet_view view = parse_good(packets[i], lengths[i]);
+    struct parsed_packet parsed = parse_good(packets[i], lengths[i]);
 
-    return coalesce_begin(&coalescer, packets[i], &view, (struct offload){.flags = flags});
+    return coalesce_begin(&coalescer, packets[i], &parsed, (struct offload){.flags = flags});
 }
 
 static bool add(unsigned i, uint8_t flags)
 {
-    struct packet_view view = parse_good(packets[i], lengths[i]);
+    struct parsed_packet parsed = parse_good(packets[i], lengths[i]);
 
-    return coalesce_add(&coalescer, packets[i], &view, (struct offload){.flags = flags});
+    return coalesce_add(&coalescer, packets[i], &parsed, (struct offload){.flags = flags});
 }
 
 /* Ends, segments, and compares with the first `count` originals. */
 static void assert_comes_apart(unsigned count)
 {
     static uint8_t out[2048];
-    struct packet_view view, again;
+    struct parsed_packet parsed, again;
     struct segmenter segmenter;
     uint8_t *whole = coalescer.packet;
-    bool dont_fragment = coalescer.view.dont_fragment;
+    bool dont_fragment = coalescer.parsed.dont_fragment;
 
     assert_int_equal(coalescer.count, count);
-    struct offload offload = coalesce_end(&coalescer, &view);
+    struct offload offload = coalesce_end(&coalescer, &parsed);
     assert_int_equal(coalescer.count, 0);
-    again = parse_good(whole, view.total_length);
-    assert_int_equal(again.total_length, view.total_length);
-    assert_int_equal(offload.gso_size, count > 1 ? lengths[0] - view.transport_offset - 8 : 0);
-    assert_int_equal(segment_init(&segmenter, whole, &view, offload), OFFLOAD_OK);
+    again = parse_good(whole, parsed.total_length);
+    assert_int_equal(again.total_length, parsed.total_length);
+    assert_int_equal(offload.gso_size, count > 1 ? lengths[0] - parsed.transport_offset - 8 : 0);
+    assert_int_equal(segment_init(&segmenter, whole, &parsed, offload), OFFLOAD_OK);
     for (unsigned i = 0; i < count; i++) {
-        assert_int_equal(segment_next(&segmenter, out, sizeof out), lengths[i]);
-        if (count > 1 && view.src.version == 4 && dont_fragment) { /* RFC 6864: no meaning */
+        assert_int_equal(segment_next(&segmenter, out, sizeof(out)), lengths[i]);
+        if (count > 1 && parsed.src.version == 4 && dont_fragment) { /* RFC 6864: no meaning */
             memcpy(out + 4, originals[i] + 4, 2);
             fix_header_checksum(out);
         }
         assert_memory_equal(out, originals[i], lengths[i]);
     }
-    assert_int_equal(segment_next(&segmenter, out, sizeof out), 0);
+    assert_int_equal(segment_next(&segmenter, out, sizeof(out)), 0);
 }
 
 static void joined_and_apart(void **state)
@@ -191,9 +191,9 @@ static void other_headers(void **state)
     static const size_t ipv6[] = {1 /* class */, 3 /* flow */, 7, 8, 23, 24, 39, 40, 41, 42, 43};
 
     (void)state;
-    for (size_t i = 0; i < sizeof ipv4 / sizeof ipv4[0]; i++)
+    for (size_t i = 0; i < sizeof(ipv4) / sizeof(ipv4[0]); i++)
         assert_kept_apart(4, DF, ipv4[i], 0x10);
-    for (size_t i = 0; i < sizeof ipv6 / sizeof ipv6[0]; i++)
+    for (size_t i = 0; i < sizeof(ipv6) / sizeof(ipv6[0]); i++)
         assert_kept_apart(6, 0, ipv6[i], 1);
     assert_kept_apart(4, DF, 6, 0x40); /* the second may be fragmented */
     assert_kept_apart(4, DF, 6, 0x80); /* the reserved bit */
@@ -206,7 +206,7 @@ static void damaged_bytes(void **state)
     static const size_t at[] = {10 /* header sum */, 26 /* UDP sum */, 28, 127};
 
     (void)state;
-    for (size_t i = 0; i < sizeof at / sizeof at[0]; i++)
+    for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++)
         for (unsigned damaged = 0; damaged < 2; damaged++) {
             lay_out(4, DF, two_alike, 2);
             packets[damaged][at[i]] ^= 0x55;
@@ -235,8 +235,8 @@ static void without_a_sum(void **state)
 static bool begins(const struct packet_spec *spec, struct offload offload)
 {
     lengths[0] = build_packet(memory, spec);
-    struct packet_view view = parse_good(memory, lengths[0]);
-    bool began = coalesce_begin(&coalescer, memory, &view, offload);
+    struct parsed_packet parsed = parse_good(memory, lengths[0]);
+    bool began = coalesce_begin(&coalescer, memory, &parsed, offload);
 
     assert_int_equal(coalescer.count, began);
     return began;

@@ -91,23 +91,23 @@ static void pseudo_header(void **state)
 {
     (void)state;
     for (unsigned round = 0; round < 500; round++) {
-        struct packet_view view = {.protocol = round % 3 ? IPPROTO_TCP : IPPROTO_UDP};
+        struct parsed_packet parsed = {.protocol = round % 3 ? IPPROTO_TCP : IPPROTO_UDP};
         size_t bytes = round % 2 ? 4 : 16;
         uint8_t plain[40] = {0};
         uint32_t length = random_below(65536);
-        view.src.version = view.dst.version = bytes == 4 ? 4 : 6;
-        random_fill(view.src.bytes, bytes);
-        random_fill(view.dst.bytes, bytes);
-        memcpy(plain, view.src.bytes, bytes);
-        memcpy(plain + bytes, view.dst.bytes, bytes);
+        parsed.src.version = parsed.dst.version = bytes == 4 ? 4 : 6;
+        random_fill(parsed.src.bytes, bytes);
+        random_fill(parsed.dst.bytes, bytes);
+        memcpy(plain, parsed.src.bytes, bytes);
+        memcpy(plain + bytes, parsed.dst.bytes, bytes);
         if (bytes == 4) {
-            plain[9] = view.protocol;
+            plain[9] = parsed.protocol;
             store_be16(plain + 10, (uint16_t)length);
         } else {
             store_be32(plain + 32, length);
-            plain[39] = view.protocol;
+            plain[39] = parsed.protocol;
         }
-        assert_int_equal(csum_finish(csum_pseudo(&view, length)),
+        assert_int_equal(csum_finish(csum_pseudo(&parsed, length)),
                          htons(slow_checksum(plain, bytes == 4 ? 12 : 40)));
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "packet/frame.h"
 
-#include "packet/view.h"
+#include "packet/parse.h"
 #include "tests/unit/packet_build.h"
 
 static uint8_t frame[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX];

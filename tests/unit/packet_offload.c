@@ -15,14 +15,14 @@
 #define PARTIAL OFFLOAD_CHECKSUM_PARTIAL
 
 static uint8_t packet[BUILD_MAX], before[BUILD_MAX];
-static struct packet_view view;
+static struct parsed_packet parsed;
 static size_t length;
 
 static void build(const struct packet_spec *spec)
 {
     length = build_packet(packet, spec);
     memcpy(before, packet, length);
-    view = parse_good(packet, length);
+    parsed = parse_good(packet, length);
 }
 
 static void build_simple(uint8_t version, uint8_t protocol, size_t payload)
@@ -34,7 +34,7 @@ static struct virtio_net_hdr to_vnet(struct offload meta)
 {
     struct virtio_net_hdr out;
     memset(&out, 0xa5, sizeof(out));
-    assert_string_equal(offload_error_name(offload_to_vnet(packet, &view, meta, (uint8_t *)&out)),
+    assert_string_equal(offload_error_name(offload_to_vnet(packet, &parsed, meta, (uint8_t *)&out)),
                         "ok");
     return out;
 }
@@ -42,14 +42,14 @@ static struct virtio_net_hdr to_vnet(struct offload meta)
 static void assert_to_vnet_error(struct offload meta, enum offload_error expected)
 {
     uint8_t out[VNET_HEADER_BYTES];
-    assert_string_equal(offload_error_name(offload_to_vnet(packet, &view, meta, out)),
+    assert_string_equal(offload_error_name(offload_to_vnet(packet, &parsed, meta, out)),
                         offload_error_name(expected));
     assert_memory_equal(packet, before, length); /* nothing was touched */
 }
 
 static enum offload_error from_vnet(struct virtio_net_hdr header, struct offload *out)
 {
-    return offload_from_vnet((const uint8_t *)&header, &view, out);
+    return offload_from_vnet((const uint8_t *)&header, &parsed, out);
 }
 
 /* The kernel adds the sum over [csum_start, end) to the field: the result must be right. */
@@ -97,13 +97,13 @@ static void partial_checksums(void **state)
                                    .extension_count = round & 4 ? 2 : 0,
                                    .payload = random_below(3000)};
         build(&spec);
-        uint32_t field = view.transport_offset + (tcp ? 16u : 6u);
+        uint32_t field = parsed.transport_offset + (tcp ? 16u : 6u);
         random_fill(packet + field, 2);
         struct virtio_net_hdr header = to_vnet((struct offload){.flags = PARTIAL});
         assert_int_equal(header.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
         assert_int_equal(header.gso_type, VIRTIO_NET_HDR_GSO_NONE);
         assert_int_equal(header.gso_size, 0);
-        assert_int_equal(header.csum_start, ETHERNET_HEADER_BYTES + view.transport_offset);
+        assert_int_equal(header.csum_start, ETHERNET_HEADER_BYTES + parsed.transport_offset);
         assert_int_equal(header.csum_offset, tcp ? 16 : 6);
         finish_like_the_kernel(&header);
         assert_memory_equal(packet, before, length);
@@ -136,8 +136,8 @@ static void super_packets(void **state)
             assert_int_equal(header.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
             assert_int_equal(header.gso_type, cases[i].type);
             assert_int_equal(header.gso_size, 1400);
-            assert_int_equal(header.hdr_len,
-                             ETHERNET_HEADER_BYTES + view.transport_offset + view.transport_header);
+            assert_int_equal(header.hdr_len, ETHERNET_HEADER_BYTES + parsed.transport_offset +
+                                                 parsed.transport_header);
             finish_like_the_kernel(&header);
         }
     }
@@ -251,8 +251,8 @@ static struct virtio_net_hdr kernel_header(uint8_t version, uint8_t protocol, ui
         .gso_type = type,
         .gso_size = size,
         .hdr_len =
-            (uint16_t)(ETHERNET_HEADER_BYTES + view.transport_offset + view.transport_header),
-        .csum_start = (uint16_t)(ETHERNET_HEADER_BYTES + view.transport_offset),
+            (uint16_t)(ETHERNET_HEADER_BYTES + parsed.transport_offset + parsed.transport_header),
+        .csum_start = (uint16_t)(ETHERNET_HEADER_BYTES + parsed.transport_offset),
         .csum_offset = protocol == IPPROTO_TCP ? 16 : 6};
 }
 
@@ -356,8 +356,8 @@ static void completes_checksums(void **state)
     for (unsigned round = 0; round < 400; round++) {
         bool tcp = round & 1;
         build_simple(round & 2 ? 4 : 6, tcp ? IPPROTO_TCP : IPPROTO_UDP, random_below(2000));
-        random_fill(packet + view.transport_offset + (tcp ? 16 : 6), 2);
-        offload_complete_checksum(packet, &view);
+        random_fill(packet + parsed.transport_offset + (tcp ? 16 : 6), 2);
+        offload_complete_checksum(packet, &parsed);
         assert_memory_equal(packet, before, length);
     }
 }
@@ -369,7 +369,7 @@ static void completes_udp_zero_as_ones(void **state)
     build_simple(4, IPPROTO_UDP, 2);
     memset(packet + 26, 0, 4);
     store_be16(packet + 28, slow_transport_checksum(packet, IPPROTO_UDP, packet + 20, 10));
-    offload_complete_checksum(packet, &view);
+    offload_complete_checksum(packet, &parsed);
     assert_int_equal(load_be16(packet + 26), 0xffff);
 }
 
@@ -378,7 +378,7 @@ static void completes_only_the_datagram(void **state)
     (void)state;
     build_simple(4, IPPROTO_UDP, 100);
     store_be16(packet + 24, 8 + 50);
-    offload_complete_checksum(packet, &view);
+    offload_complete_checksum(packet, &parsed);
     assert_int_equal(slow_transport_checksum(packet, IPPROTO_UDP, packet + 20, 58), 0);
 }
 
@@ -386,12 +386,12 @@ static void completes_nothing_else(void **state)
 {
     (void)state;
     build_simple(4, IPPROTO_ICMP, 100);
-    offload_complete_checksum(packet, &view);
+    offload_complete_checksum(packet, &parsed);
     assert_memory_equal(packet, before, length);
     for (unsigned i = 0; i < 2; i++) {
         build(&(struct packet_spec){
             .version = 4, .protocol = IPPROTO_UDP, .fragment = i ? 0x2000 : 9, .payload = 64});
-        offload_complete_checksum(packet, &view);
+        offload_complete_checksum(packet, &parsed);
         assert_memory_equal(packet, before, length);
     }
 }

@@ -13,19 +13,19 @@
 #define PARTIAL OFFLOAD_CHECKSUM_PARTIAL
 
 static uint8_t packet[BUILD_MAX], out[BUILD_MAX], whole[BUILD_MAX];
-static struct packet_view view;
+static struct parsed_packet parsed;
 static size_t length;
 
 static void build(const struct packet_spec *spec)
 {
     length = build_packet(packet, spec);
-    view = parse_good(packet, length);
+    parsed = parse_good(packet, length);
 }
 
 static struct segmenter segmenter(struct offload meta)
 {
     struct segmenter s;
-    assert_string_equal(offload_error_name(segment_init(&s, packet, &view, meta)), "ok");
+    assert_string_equal(offload_error_name(segment_init(&s, packet, &parsed, meta)), "ok");
     return s;
 }
 
@@ -34,25 +34,25 @@ static struct segmenter segmenter(struct offload meta)
 /* Checks one segment on its own and against the super-packet; returns its payload bytes. */
 static size_t check_segment(size_t bytes, unsigned index, size_t done, size_t gso_size)
 {
-    struct packet_view part = parse_good(out, bytes);
-    size_t headers = (size_t)view.transport_offset + view.transport_header;
+    struct parsed_packet part = parse_good(out, bytes);
+    size_t headers = (size_t)parsed.transport_offset + parsed.transport_header;
     size_t payload = bytes - headers;
     const uint8_t *transport = out + part.transport_offset;
     bool last = done + payload == length - headers;
 
     assert_checksums(out, bytes);
-    assert_int_equal(part.transport_offset, view.transport_offset);
-    assert_int_equal(part.transport_header, view.transport_header);
+    assert_int_equal(part.transport_offset, parsed.transport_offset);
+    assert_int_equal(part.transport_header, parsed.transport_header);
     assert_true(last ? payload > 0 && payload <= gso_size : payload == gso_size);
     assert_memory_equal(out + headers, packet + headers + done, payload);
-    assert_int_equal(part.ecn, view.ecn);
-    if (view.src.version == 4)
+    assert_int_equal(part.ecn, parsed.ecn);
+    if (parsed.src.version == 4)
         assert_int_equal(load_be16(out + 4), (load_be16(packet + 4) + index) & 0xffff);
-    if (view.protocol == IPPROTO_UDP) {
+    if (parsed.protocol == IPPROTO_UDP) {
         assert_int_equal(load_be16(transport + 4), 8 + payload);
         return payload;
     }
-    const uint8_t *original = packet + view.transport_offset;
+    const uint8_t *original = packet + parsed.transport_offset;
     uint8_t flags = original[13];
     if (!last)
         flags &= (uint8_t) ~(FIN | PSH);
@@ -171,19 +171,20 @@ static void refuses_like_offload(void **state)
     (void)state;
     struct segmenter s;
     build(&(struct packet_spec){.version = 4, .protocol = IPPROTO_TCP, .payload = 5000});
-    assert_int_equal(segment_init(&s, packet, &view, (struct offload){.flags = 2}), OFFLOAD_FLAGS);
-    assert_int_equal(segment_init(&s, packet, &view, (struct offload){.gso_size = 47}),
+    assert_int_equal(segment_init(&s, packet, &parsed, (struct offload){.flags = 2}),
+                     OFFLOAD_FLAGS);
+    assert_int_equal(segment_init(&s, packet, &parsed, (struct offload){.gso_size = 47}),
                      OFFLOAD_SEGMENT);
     build(&(struct packet_spec){.version = 4, .protocol = IPPROTO_ICMP, .payload = 5000});
-    assert_int_equal(segment_init(&s, packet, &view, (struct offload){.gso_size = 1000}),
+    assert_int_equal(segment_init(&s, packet, &parsed, (struct offload){.gso_size = 1000}),
                      OFFLOAD_PROTOCOL);
     build(&(struct packet_spec){
         .version = 4, .protocol = IPPROTO_UDP, .fragment = 0x2000, .payload = 5000});
-    assert_int_equal(segment_init(&s, packet, &view, (struct offload){.gso_size = 1000}),
+    assert_int_equal(segment_init(&s, packet, &parsed, (struct offload){.gso_size = 1000}),
                      OFFLOAD_FRAGMENT);
     build(&(struct packet_spec){.version = 4, .protocol = IPPROTO_UDP, .payload = 5000});
     store_be16(packet + 24, 4000);
-    assert_int_equal(segment_init(&s, packet, &view, (struct offload){.gso_size = 1000}),
+    assert_int_equal(segment_init(&s, packet, &parsed, (struct offload){.gso_size = 1000}),
                      OFFLOAD_HEADER);
 }
 
@@ -216,16 +217,16 @@ static void fragment_all(uint32_t mtu, size_t repeated)
     size_t bytes, offset = 0, fragments = 0;
     bool last = false;
 
-    assert_true(fragment_init(&f, packet, &view, mtu, 0xdeadbeef));
+    assert_true(fragment_init(&f, packet, &parsed, mtu, 0xdeadbeef));
     while ((bytes = fragment_next(&f, out, sizeof(out))) > 0) {
         assert_false(last);
         assert_true(bytes <= mtu);
         assert_checksums(out, bytes);
-        struct packet_view part = parse_good(out, bytes);
+        struct parsed_packet part = parse_good(out, bytes);
         assert_true(part.is_fragment);
         assert_int_equal(part.total_length, bytes);
-        assert_int_equal(part.dont_fragment, view.dont_fragment);
-        if (view.src.version == 6)
+        assert_int_equal(part.dont_fragment, parsed.dont_fragment);
+        if (parsed.src.version == 6)
             assert_int_equal(load_be32(out + repeated + 4), 0xdeadbeef);
         else
             assert_int_equal(load_be16(out + 4), load_be16(packet + 4));
@@ -240,7 +241,7 @@ static void fragment_all(uint32_t mtu, size_t repeated)
 /* After reassembly only the fields that speak of fragments differ; put them back. */
 static void assert_whole(size_t repeated, size_t next_at)
 {
-    if (view.src.version == 4) {
+    if (parsed.src.version == 4) {
         memcpy(whole + 2, packet + 2, 2);
         store_be16(whole + 6, load_be16(whole + 6) & 0xdfff);
         memcpy(whole + 10, packet + 10, 2);
@@ -320,7 +321,7 @@ static void options_in_later_fragments(void **state)
                                 .options = options,
                                 .options_bytes = sizeof(options),
                                 .payload = 200});
-    assert_true(fragment_init(&f, packet, &view, 100, 0));
+    assert_true(fragment_init(&f, packet, &parsed, 100, 0));
     assert_true(fragment_next(&f, out, sizeof(out)) > 0);
     assert_memory_equal(out + 20, options, sizeof(options));
     assert_true(fragment_next(&f, out, sizeof(out)) > 0);
@@ -334,7 +335,7 @@ static void options_in_later_fragments(void **state)
                                 .options = later + 7,
                                 .options_bytes = 4,
                                 .payload = 200});
-    assert_true(fragment_init(&f, packet, &view, 100, 0));
+    assert_true(fragment_init(&f, packet, &parsed, 100, 0));
     assert_true(fragment_next(&f, out, sizeof(out)) > 0);
     assert_true(fragment_next(&f, out, sizeof(out)) > 0);
     assert_memory_equal(out + 20, later + 7, 4);
@@ -354,7 +355,7 @@ static void malformed_options(void **state)
                                     .options = bad[i],
                                     .options_bytes = 4,
                                     .payload = 200});
-        assert_true(fragment_init(&f, packet, &view, 100, 0));
+        assert_true(fragment_init(&f, packet, &parsed, 100, 0));
         size_t bytes = fragment_next(&f, out, sizeof(out));
         assert_memory_equal(out + 20, bad[i], 4);
         bytes = fragment_next(&f, out, sizeof(out));
@@ -372,24 +373,24 @@ static void fragment_init_refuses(void **state)
     memset(options, 1, sizeof(options));
 
     build(&(struct packet_spec){.version = 4, .protocol = IPPROTO_UDP, .payload = 2000});
-    assert_false(fragment_init(&f, packet, &view, 67, 0));
-    assert_true(fragment_init(&f, packet, &view, 68, 0));
-    assert_true(fragment_init(&f, packet, &view, (uint32_t)length - 1, 0));
-    assert_false(fragment_init(&f, packet, &view, (uint32_t)length, 0)); /* fits */
+    assert_false(fragment_init(&f, packet, &parsed, 67, 0));
+    assert_true(fragment_init(&f, packet, &parsed, 68, 0));
+    assert_true(fragment_init(&f, packet, &parsed, (uint32_t)length - 1, 0));
+    assert_false(fragment_init(&f, packet, &parsed, (uint32_t)length, 0)); /* fits */
     build(&(struct packet_spec){.version = 6, .protocol = IPPROTO_UDP, .payload = 2000});
-    assert_false(fragment_init(&f, packet, &view, 1279, 0));
-    assert_true(fragment_init(&f, packet, &view, 1280, 0));
+    assert_false(fragment_init(&f, packet, &parsed, 1279, 0));
+    assert_true(fragment_init(&f, packet, &parsed, 1280, 0));
 
     build(&(struct packet_spec){
         .version = 4, .protocol = IPPROTO_UDP, .fragment = 0x2000, .payload = 2000});
-    assert_false(fragment_init(&f, packet, &view, 1000, 0));
+    assert_false(fragment_init(&f, packet, &parsed, 1000, 0));
     build(&(struct packet_spec){.version = 6,
                                 .protocol = IPPROTO_UDP,
                                 .extensions = atomic,
                                 .extension_count = 1,
                                 .payload = 2000});
-    assert_false(view.is_fragment);
-    assert_false(fragment_init(&f, packet, &view, 1280, 0));
+    assert_false(parsed.is_fragment);
+    assert_false(fragment_init(&f, packet, &parsed, 1280, 0));
 
     /* A fragment header more than the other end would walk. */
     uint8_t chain[PACKET_MAX_EXTENSIONS];
@@ -400,7 +401,7 @@ static void fragment_init_refuses(void **state)
                                .extension_count = sizeof(chain),
                                .payload = 2000};
     build(&spec);
-    assert_false(fragment_init(&f, packet, &view, 1280, 0));
+    assert_false(fragment_init(&f, packet, &parsed, 1280, 0));
     spec.extension_count--;
     build(&spec);
     fragment_all(1280, 40);
@@ -411,16 +412,16 @@ static void fragment_init_refuses(void **state)
                                 .options = options,
                                 .options_bytes = 40,
                                 .payload = 2000});
-    assert_false(fragment_init(&f, packet, &view, 68, 0));
-    assert_false(fragment_init(&f, packet, &view, 83, 0));
-    assert_true(fragment_init(&f, packet, &view, 84, 0));
+    assert_false(fragment_init(&f, packet, &parsed, 68, 0));
+    assert_false(fragment_init(&f, packet, &parsed, 83, 0));
+    assert_true(fragment_init(&f, packet, &parsed, 84, 0));
     build(&(struct packet_spec){.version = 4,
                                 .protocol = IPPROTO_TCP,
                                 .options = options,
                                 .options_bytes = 40,
                                 .tcp_options = 4,
                                 .payload = 2000});
-    assert_true(fragment_init(&f, packet, &view, 84, 0)); /* 24 of 24 */
+    assert_true(fragment_init(&f, packet, &parsed, 84, 0)); /* 24 of 24 */
     build(&(struct packet_spec){.version = 4,
                                 .protocol = IPPROTO_UDP,
                                 .options = options,
@@ -434,7 +435,7 @@ static void fragments_within_capacity(void **state)
     (void)state;
     struct fragmenter f;
     build(&(struct packet_spec){.version = 6, .protocol = IPPROTO_UDP, .payload = 1500});
-    assert_true(fragment_init(&f, packet, &view, 1280, 1));
+    assert_true(fragment_init(&f, packet, &parsed, 1280, 1));
     uint8_t *exact = malloc(1280);
     assert_int_equal(fragment_next(&f, exact, 1279), 0);
     assert_int_equal(fragment_next(&f, exact, 1280), 1280);

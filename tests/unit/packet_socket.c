@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Injected at one end of a veth pair, captured at the other. */
-#include "runtime/packet_socket.h"
+#include "runtime/host/packet_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +63,7 @@ static size_t receive(int fd, int timeout_ms)
 
     if (poll(&waiting, 1, timeout_ms) == 0)
         return 0;
-    ssize_t length = recv(fd, received, sizeof received, MSG_DONTWAIT);
+    ssize_t length = recv(fd, received, sizeof(received), MSG_DONTWAIT);
     assert_true(length > 0);
     return (size_t)length;
 }
@@ -138,7 +138,7 @@ static void test_ip_alone(void **state)
     int inject = open_good(packet_socket_inject(pair.index));
     int capture = open_good(packet_socket_capture(pair.peer_index, 1, 0));
     size_t length = make_frame(&udp4);
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         store_be16(frame + VNET_HEADER_BYTES + 12, types[i]);
         send_frame(inject, length);
     }
@@ -171,7 +171,7 @@ static void test_fanout_spreads_flows(void **state)
     int inject = open_good(packet_socket_inject(pair.index));
     for (int i = 0; i < MEMBERS; i++)
         members[i] = open_good(packet_socket_capture(pair.peer_index, MEMBERS, 77));
-    memset(owner, -1, sizeof owner);
+    memset(owner, -1, sizeof(owner));
     for (int round = 0; round < 3; round++)
         for (uint16_t flow = 0; flow < FLOWS; flow++)
             send_flow(inject, (uint16_t)(1000 + flow));
@@ -250,7 +250,7 @@ static void test_fragments_alone(void **state)
     (void)state;
     int inject = open_good(packet_socket_inject(pair.index));
     int capture = open_good(packet_socket_capture_fragments(pair.peer_index));
-    for (size_t i = 0; i < sizeof fragments / sizeof fragments[0]; i++) {
+    for (size_t i = 0; i < sizeof(fragments) / sizeof(fragments[0]); i++) {
         send_frame(inject, make_frame(&udp4));
         send_frame(inject, make_frame(&tcp6));
         send_frame(inject, make_frame(&whole));

@@ -14,7 +14,7 @@ static enum options_result read_line(const char *line)
 {
     words_split(&words, line);
     error_text[0] = '\0';
-    return parent_config_read(&config, words.argc, words.argv, error_text, sizeof error_text);
+    return parent_config_read(&config, words.argc, words.argv, error_text, sizeof(error_text));
 }
 
 static void good(const char *line)
@@ -30,10 +30,10 @@ static void bad(const char *line, const char *sentence)
     assert_string_equal(error_text, sentence);
 }
 
-static void assert_address(uint32_t slot, const char *address4, const char *address6)
+static void assert_address(uint32_t index, const char *address4, const char *address6)
 {
-    struct ip_addr a = parent_config_address(&config, 4, slot);
-    struct ip_addr b = parent_config_address(&config, 6, slot);
+    struct ip_addr a = parent_config_address(&config, 4, index);
+    struct ip_addr b = parent_config_address(&config, 6, index);
     char text[ADDR_TEXT_BYTES];
 
     assert_string_equal(addr_format(&a, text), address4);
@@ -48,9 +48,9 @@ static void test_defaults(void **state)
     good("--enclave vsock:16:5005");
     assert_int_equal(config.enclave_count, 1);
     assert_string_equal(config.enclaves[0].name, "16");
-    assert_int_equal(config.enclaves[0].slot, 16);
+    assert_int_equal(config.enclaves[0].index, 16);
     assert_address(16, "100.127.0.16", "fdc5:7e1a:9b40::10");
-    assert_address(SLOT_GATEWAY, "100.127.0.1", "fdc5:7e1a:9b40::1");
+    assert_address(INDEX_GATEWAY, "100.127.0.1", "fdc5:7e1a:9b40::1");
     assert_string_equal(prefix_format(&config.pool4, text), "100.127.0.0/16");
     assert_string_equal(prefix_format(&config.pool6, text), "fdc5:7e1a:9b40::/64");
     assert_int_equal(config.lanes_max, WIRE_MAX_LANES);
@@ -76,7 +76,7 @@ static void test_every_option(void **state)
     assert_int_equal(config.enclave_count, 2);
     assert_string_equal(config.enclaves[0].name, "web");
     assert_string_equal(config.enclaves[1].name, "db.sock");
-    assert_int_equal(config.enclaves[1].slot, 77);
+    assert_int_equal(config.enclaves[1].index, 77);
     assert_int_equal(config.publish_count, 2);
     assert_true(config.routed4 && config.routed6);
     assert_int_equal(config.allow.count, 2);
@@ -173,48 +173,49 @@ static void test_names(void **state)
     assert_ptr_equal(parent_config_find(&config, ""), &config.enclaves[0]);
 }
 
-static void assert_slots(const char *line, const uint32_t *slots)
+static void assert_indexes(const char *line, const uint32_t *indexes)
 {
     good(line);
     for (unsigned i = 0; i < config.enclave_count; i++)
-        if (config.enclaves[i].slot != slots[i])
-            fail_msg("%s: enclave %u has slot %u, not %u", line, i, config.enclaves[i].slot,
-                     slots[i]);
+        if (config.enclaves[i].index != indexes[i])
+            fail_msg("%s: enclave %u has index %u, not %u", line, i, config.enclaves[i].index,
+                     indexes[i]);
 }
 
-static void test_slots(void **state)
+static void test_indexes(void **state)
 {
     (void)state;
-    assert_slots("--enclave vsock:16:1 --enclave vsock:17:1", (uint32_t[]){16, 17});
-    assert_slots("--enclave unix:/a --enclave vsock:2:1 --enclave unix:/b", (uint32_t[]){3, 2, 4});
+    assert_indexes("--enclave vsock:16:1 --enclave vsock:17:1", (uint32_t[]){16, 17});
+    assert_indexes("--enclave unix:/a --enclave vsock:2:1 --enclave unix:/b",
+                   (uint32_t[]){3, 2, 4});
     /* An address that is asked for comes before a CID's own. */
-    assert_slots("--enclave vsock:16:1 --enclave unix:/a,address=100.127.0.16",
-                 (uint32_t[]){2, 16});
-    assert_slots("--enclave vsock:16:1,address=100.127.1.0 --enclave vsock:256:1",
-                 (uint32_t[]){256, 2});
-    assert_slots("--enclave vsock:any:1 --enclave unix:/a", (uint32_t[]){0, 2});
-    assert_slots("--enclave vsock:4000000000:1", (uint32_t[]){2});
-    assert_slots("--enclave vsock:1:1", (uint32_t[]){2});
+    assert_indexes("--enclave vsock:16:1 --enclave unix:/a,address=100.127.0.16",
+                   (uint32_t[]){2, 16});
+    assert_indexes("--enclave vsock:16:1,address=100.127.1.0 --enclave vsock:256:1",
+                   (uint32_t[]){256, 2});
+    assert_indexes("--enclave vsock:any:1 --enclave unix:/a", (uint32_t[]){0, 2});
+    assert_indexes("--enclave vsock:4000000000:1", (uint32_t[]){2});
+    assert_indexes("--enclave vsock:1:1", (uint32_t[]){2});
     good("--enclave vsock:16:1");
-    assert_true(parent_config_slot_taken(&config, 16));
-    assert_false(parent_config_slot_taken(&config, 17));
+    assert_true(parent_config_index_taken(&config, 16));
+    assert_false(parent_config_index_taken(&config, 17));
 }
 
-/* A CID that has no slot of its own must not take another CID's, in whatever order they stand. */
-static void test_slots_in_any_order(void **state)
+/* A CID that has no index of its own must not take another CID's, in whatever order they stand. */
+static void test_indexes_in_any_order(void **state)
 {
     (void)state;
-    assert_slots("--enclave vsock:2:1 --enclave vsock:4000000000:1", (uint32_t[]){2, 3});
-    assert_slots("--enclave vsock:4000000000:1 --enclave vsock:2:1", (uint32_t[]){3, 2});
-    assert_slots("--enclave vsock:16:1 --enclave vsock:16:2,name=b --enclave vsock:2:1",
-                 (uint32_t[]){16, 3, 2});
+    assert_indexes("--enclave vsock:2:1 --enclave vsock:4000000000:1", (uint32_t[]){2, 3});
+    assert_indexes("--enclave vsock:4000000000:1 --enclave vsock:2:1", (uint32_t[]){3, 2});
+    assert_indexes("--enclave vsock:16:1 --enclave vsock:16:2,name=b --enclave vsock:2:1",
+                   (uint32_t[]){16, 3, 2});
 }
 
 static void not_free(const char *line, const char *which)
 {
     char sentence[200];
 
-    snprintf(sentence, sizeof sentence, "--enclave: %s: not a free address of 100.127.0.0/16",
+    snprintf(sentence, sizeof(sentence), "--enclave: %s: not a free address of 100.127.0.0/16",
              which);
     bad(line, sentence);
 }
@@ -233,22 +234,22 @@ static void test_fixed_addresses(void **state)
                      OPTIONS_INVALID);
     assert_contains(error_text, "16 cannot have 100.127.0.5");
     good("--enclave vsock:16:1,address=100.127.255.254");
-    assert_int_equal(config.enclaves[0].slot, 65534);
+    assert_int_equal(config.enclaves[0].index, 65534);
 }
 
 static void test_pool_sizes(void **state)
 {
     (void)state;
     good(ONE "--pool 10.0.0.0/29");
-    assert_int_equal(parent_config_slot_end(&config), 7);
-    assert_int_equal(config.enclaves[0].slot, 2);
+    assert_int_equal(parent_config_index_end(&config), 7);
+    assert_int_equal(config.enclaves[0].index, 2);
     good(ONE "--pool 10.0.0.0/16");
-    assert_int_equal(parent_config_slot_end(&config), 65535);
+    assert_int_equal(parent_config_index_end(&config), 65535);
     good(ONE "--pool 10.0.0.0/8");
-    assert_int_equal(parent_config_slot_end(&config), 65535);
+    assert_int_equal(parent_config_index_end(&config), 65535);
     assert_address(65534, "10.0.255.254", "fdc5:7e1a:9b40::fffe");
     good(ONE "--pool none --pool6 fd00::/112");
-    assert_int_equal(parent_config_slot_end(&config), 65535);
+    assert_int_equal(parent_config_index_end(&config), 65535);
     assert_address(65534, "none", "fd00::fffe");
     good(ONE "--pool6 none");
     assert_address(16, "100.127.0.16", "none");
@@ -350,7 +351,7 @@ static void round_trip(const char *line)
     assert_non_null(out);
     fputs(once, out);
     fclose(out);
-    snprintf(again, sizeof again, "--config %s", support_path("conf"));
+    snprintf(again, sizeof(again), "--config %s", support_path("conf"));
     good(again);
     char *twice = print_config();
     assert_string_equal(once, twice);
@@ -389,7 +390,7 @@ static void test_policy(void **state)
     (void)state;
     good("--enclave unix:/run/a,name=web --publish 443:443 --allow 10.0.0.0/8 --dns 9.9.9.9");
     strcpy(text, "publish = web=80:8080\nallow = fd00::/8\npublish = 53:53/udp\n");
-    assert_true(parent_policy_take(&config, text, error_text, sizeof error_text));
+    assert_true(parent_policy_take(&config, text, error_text, sizeof(error_text)));
     assert_int_equal(config.publish_count, 2);
     assert_int_equal(config.allow.count, 1);
     assert_int_equal(config.dns_count, 1);
@@ -399,13 +400,13 @@ static void test_policy(void **state)
     assert_string_equal(printed,
                         "publish = web=80:8080/tcp\npublish = 53:53/udp\nallow = fd00::/8\n");
     strcpy(text, "publish = 443:443\npublish = box=80:80\n");
-    assert_false(parent_policy_take(&config, text, error_text, sizeof error_text));
+    assert_false(parent_policy_take(&config, text, error_text, sizeof(error_text)));
     assert_string_equal(error_text, "--publish: no --enclave is called 'box'");
     strcpy(text, "enclave = unix:/run/b\n");
-    assert_false(parent_policy_take(&config, text, error_text, sizeof error_text));
+    assert_false(parent_policy_take(&config, text, error_text, sizeof(error_text)));
     assert_string_equal(error_text, "policy:1: unknown key 'enclave'");
     assert_int_equal(config.publish_count, 2);
-    assert_true(parent_policy_take(&config, printed, error_text, sizeof error_text));
+    assert_true(parent_policy_take(&config, printed, error_text, sizeof(error_text)));
     assert_int_equal(config.publish_count, 2);
     free(printed);
 }
@@ -417,8 +418,8 @@ int main(void)
         cmocka_unit_test(test_every_option),
         cmocka_unit_test(test_rejects),
         cmocka_unit_test(test_names),
-        cmocka_unit_test(test_slots),
-        cmocka_unit_test(test_slots_in_any_order),
+        cmocka_unit_test(test_indexes),
+        cmocka_unit_test(test_indexes_in_any_order),
         cmocka_unit_test(test_fixed_addresses),
         cmocka_unit_test(test_pool_sizes),
         cmocka_unit_test(test_pool_too_small),

@@ -11,7 +11,7 @@ static char *ipv4, *ipv6, *nft;
 static char *render(const char *template_text, const struct rules_values *values)
 {
     char error[300] = "";
-    char *text = rules_render(template_text, values, error, sizeof error);
+    char *text = rules_render(template_text, values, error, sizeof(error));
 
     if (text == NULL)
         fail_msg("%s", error);
@@ -35,7 +35,7 @@ static void rules_of(const char *line)
     char error[500] = "";
 
     words_split(&words, line);
-    if (parent_config_read(&config, words.argc, words.argv, error, sizeof error) != OPTIONS_OK)
+    if (parent_config_read(&config, words.argc, words.argv, error, sizeof(error)) != OPTIONS_OK)
         fail_msg("%s", error);
     struct rules_values *values = firewall_values(&config);
     forget(NULL);

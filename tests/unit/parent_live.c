@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Changes of a running parent. The janitor is a real one, in a network namespace of the test's own;
+ * Changes of a running parent. The helper is a real one, in a network namespace of the test's own;
  * its firewall is nft, so the rules that are in force can be looked at.
  */
 #include "parent/live.h"
@@ -14,7 +14,7 @@
 static struct parent_config config;
 static struct server server;
 static struct netdev netdev;
-static struct janitor janitor;
+static struct helper helper;
 static struct live live;
 static struct words words;
 static char error_text[1024];
@@ -24,7 +24,7 @@ static void clean_up(void *context)
     char error[256];
 
     (void)context;
-    rules_remove(&firewall_rules, RULES_NFT, error, sizeof error);
+    rules_remove(&firewall_rules, RULES_NFT, error, sizeof(error));
 }
 
 static void write_file(const char *text)
@@ -42,10 +42,10 @@ static int start(void **state)
 
     (void)state;
     write_file("publish = 443:443\n");
-    snprintf(line, sizeof line, "--config %s --enclave unix:/run/a,name=web --firewall nft",
+    snprintf(line, sizeof(line), "--config %s --enclave unix:/run/a,name=web --firewall nft",
              support_path("conf"));
     words_split(&words, line);
-    if (parent_config_read(&config, words.argc, words.argv, error_text, sizeof error_text) !=
+    if (parent_config_read(&config, words.argc, words.argv, error_text, sizeof(error_text)) !=
             OPTIONS_OK ||
         netdev_open(&netdev) < 0)
         return -1;
@@ -54,21 +54,21 @@ static int start(void **state)
         .config = &config,
         .given = config,
         .server = &server,
-        .janitor = &janitor,
+        .helper = &helper,
         .argc = words.argc,
         .argv = words.argv,
     };
-    return janitor_start_serving(&janitor, &(struct janitor_duties){
-                                               .cleanup = clean_up,
-                                               .serve = live_serve,
-                                               .context = &config,
-                                           });
+    return helper_start_serving(&helper, &(struct helper_duties){
+                                             .cleanup = clean_up,
+                                             .serve = live_serve,
+                                             .context = &config,
+                                         });
 }
 
 static int finish(void **state)
 {
     (void)state;
-    janitor_finish(&janitor);
+    helper_finish(&helper);
     netdev_close(&netdev);
     option_file_free(&config.file);
     return 0;
@@ -80,7 +80,7 @@ static bool in_rules(const char *part)
     FILE *pipe = popen("nft list table inet causeway 2>&1", "re");
 
     assert_non_null(pipe);
-    text[fread(text, 1, sizeof text - 1, pipe)] = '\0';
+    text[fread(text, 1, sizeof(text) - 1, pipe)] = '\0';
     pclose(pipe);
     return strstr(text, part) != NULL;
 }
@@ -88,7 +88,7 @@ static bool in_rules(const char *part)
 static bool change(enum live_change kind, const char *key, const char *value)
 {
     error_text[0] = '\0';
-    return live_change(&live, kind, key, value, error_text, sizeof error_text);
+    return live_change(&live, kind, key, value, error_text, sizeof(error_text));
 }
 
 static void refused(enum live_change kind, const char *key, const char *value, const char *sentence)

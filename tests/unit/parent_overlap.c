@@ -36,7 +36,7 @@ static int close_netdev(void **state)
 
 static void free_here(void)
 {
-    if (overlap_check(&config, error_text, sizeof error_text) != 0)
+    if (overlap_check(&config, error_text, sizeof(error_text)) != 0)
         fail_msg("%s", error_text);
 }
 
@@ -44,7 +44,7 @@ static void in_use(const char *sentence)
 {
     unsigned fds = support_open_fds();
 
-    assert_int_equal(overlap_check(&config, error_text, sizeof error_text), -1);
+    assert_int_equal(overlap_check(&config, error_text, sizeof(error_text)), -1);
     assert_string_equal(error_text, sentence);
     assert_int_equal(support_open_fds(), fds);
 }

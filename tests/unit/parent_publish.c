@@ -8,7 +8,7 @@ static struct publish_entry good(const char *text)
     struct publish_entry entry;
     char error[200] = "";
 
-    if (!publish_parse(text, &entry, error, sizeof error))
+    if (!publish_parse(text, &entry, error, sizeof(error)))
         fail_msg("%s %s", text, error);
     return entry;
 }
@@ -18,7 +18,7 @@ static void bad(const char *text, const char *sentence)
     struct publish_entry entry = {.first = 4711};
     char error[200] = "";
 
-    if (publish_parse(text, &entry, error, sizeof error))
+    if (publish_parse(text, &entry, error, sizeof(error)))
         fail_msg("'%s' was taken", text);
     assert_string_equal(error, sentence);
     assert_int_equal(entry.first, 4711);
@@ -65,10 +65,10 @@ static void test_rejects(void **state)
         "[]:80:80", "[x]:80:80",       "2001:db8::1:80:80", "80:80:80"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof no_ports / sizeof no_ports[0]; i++)
+    for (size_t i = 0; i < sizeof(no_ports) / sizeof(no_ports[0]); i++)
         bad(no_ports[i], "is not PORTS:PORTS (1 to 65535, or FIRST-LAST)");
     bad(":80:", "has no IP address before the ports");
-    for (size_t i = 0; i < sizeof no_address / sizeof no_address[0]; i++)
+    for (size_t i = 0; i < sizeof(no_address) / sizeof(no_address[0]); i++)
         bad(no_address[i], "has no IP address before the ports");
     bad("1.2.3.4/24:80:80", "ends in something other than /tcp or /udp");
     bad("80:80/sctp", "ends in something other than /tcp or /udp");
@@ -86,8 +86,8 @@ static void test_long_text(void **state)
     char text[400];
 
     (void)state;
-    memset(text, '1', sizeof text);
-    text[sizeof text - 1] = '\0';
+    memset(text, '1', sizeof(text));
+    text[sizeof(text) - 1] = '\0';
     bad(text, "is too long");
     text[200] = '\0';
     bad(text, "is not PORTS:PORTS (1 to 65535, or FIRST-LAST)");
@@ -105,7 +105,7 @@ static void test_long_name(void **state)
     (void)state;
     memset(text, 'n', PARENT_NAME_BYTES);
     strcat(text, "=80:80");
-    if (publish_parse(text, &entry, error, sizeof error))
+    if (publish_parse(text, &entry, error, sizeof(error)))
         fail_msg("a name of %d bytes was taken as one of %zu", PARENT_NAME_BYTES,
                  strlen(entry.enclave));
 }

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "runtime/link.h"
+#include "runtime/base/link.h"
 #include "tests/unit/support.h"
 #include "tests/unit/words.h"
 
@@ -29,14 +29,14 @@ static int open_server(void **state)
 
     (void)state;
     fds = support_open_fds();
-    snprintf(path_a, sizeof path_a, "%s", support_path("a"));
-    snprintf(line, sizeof line,
+    snprintf(path_a, sizeof(path_a), "%s", support_path("a"));
+    snprintf(line, sizeof(line),
              "--enclave unix:%s --enclave unix:%s --lanes 2 --dns 9.9.9.9 --dead-after 60", path_a,
              support_path("b"));
     words_split(&words, line);
-    memset(&server, 0, sizeof server);
-    memset(&taps, 0, sizeof taps);
-    if (parent_config_read(&config, words.argc, words.argv, error, sizeof error) != OPTIONS_OK ||
+    memset(&server, 0, sizeof(server));
+    memset(&taps, 0, sizeof(taps));
+    if (parent_config_read(&config, words.argc, words.argv, error, sizeof(error)) != OPTIONS_OK ||
         event_loop_init(&loop) < 0 || netdev_open(&netdev) < 0)
         return -1;
     server.loop = &loop;
@@ -44,7 +44,7 @@ static int open_server(void **state)
         (struct enclave_context){.config = &config, .netdev = &netdev, .taps = &taps, .mtu = 1450};
     door_a = config.enclaves[0].link;
     door_b = config.enclaves[1].link;
-    return server_open(&server, error, sizeof error);
+    return server_open(&server, error, sizeof(error));
 }
 
 static int close_server(void **state)
@@ -469,7 +469,7 @@ static bool device_has_mtu(const char *text)
     FILE *pipe = popen("ip link show cwin2; ip link show cwout2", "r");
 
     assert_non_null(pipe);
-    assert_true(fread(all, 1, sizeof all - 1, pipe) > 0);
+    assert_true(fread(all, 1, sizeof(all) - 1, pipe) > 0);
     pclose(pipe);
     const char *first = strstr(all, text);
     return first != NULL && strstr(first + 1, text) != NULL;
@@ -532,7 +532,7 @@ static void test_records_of_gone_enclaves(void **state)
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++) {
         struct enclave_entry any = {.name = "any"};
         char peer[LINK_TEXT_BYTES];
-        snprintf(peer, sizeof peer, "vsock:%u:1", 1000 + i);
+        snprintf(peer, sizeof(peer), "vsock:%u:1", 1000 + i);
         enclave_init(&server.enclaves[i], &server.context, &any, peer, 1000 + i);
     }
     struct client client = dial(&door_a);
@@ -540,17 +540,17 @@ static void test_records_of_gone_enclaves(void **state)
     expect_config(&client);
     unsigned of_any = 0, of_door = 0;
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++) {
-        of_any += server.enclaves[i].slot >= 1000;
-        of_door += server.enclaves[i].slot == config.enclaves[0].slot;
+        of_any += server.enclaves[i].index >= 1000;
+        of_door += server.enclaves[i].index == config.enclaves[0].index;
     }
     assert_int_equal(of_any, PARENT_ENCLAVES_MAX - 1);
     assert_int_equal(of_door, 1);
     hang_up(&client);
     PUMP_UNTIL(!enclave_has_lanes(&server.enclaves[0]));
 
-    /* All records are of configured slots now: nothing is left to give. */
+    /* All records are of configured indexes now: nothing is left to give. */
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
-        server.enclaves[i].slot = config.enclaves[0].slot;
+        server.enclaves[i].index = config.enclaves[0].index;
     client = dial(&door_b);
     say_hello(&client, (struct wire_hello){.session = 8, .lanes = 1});
     expect_reject(&client, WIRE_REJECT_FULL);
@@ -563,11 +563,11 @@ static void test_door_is_taken(void **state)
     char error[500] = "", expected[500];
 
     (void)state;
-    memset(&second, 0, sizeof second);
+    memset(&second, 0, sizeof(second));
     second.loop = &loop;
     second.context = server.context;
-    assert_int_equal(server_open(&second, error, sizeof error), -1);
-    snprintf(expected, sizeof expected, "cannot listen on unix:%s: %s", door_a.path,
+    assert_int_equal(server_open(&second, error, sizeof(error)), -1);
+    snprintf(expected, sizeof(expected), "cannot listen on unix:%s: %s", door_a.path,
              strerror(EADDRINUSE));
     assert_string_equal(error, expected);
     close(second.lane_exit.fd);
@@ -592,7 +592,7 @@ static void test_stats(void **state)
     (void)state;
     struct client first = lane_up(&door_a, 77, 0, 1);
     refused_lane(77, 0, 1, WIRE_REJECT_LANE);
-    FILE *out = fmemopen(text, sizeof text, "w");
+    FILE *out = fmemopen(text, sizeof(text), "w");
     assert_non_null(out);
     server_print_stats(&server, out);
     fclose(out);

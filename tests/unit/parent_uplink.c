@@ -3,8 +3,8 @@
 
 #include <unistd.h>
 
-#include "runtime/log.h"
-#include "runtime/sysctl.h"
+#include "runtime/base/log.h"
+#include "runtime/host/sysctl.h"
 #include "tests/unit/support.h"
 
 static struct netdev netdev;
@@ -91,7 +91,7 @@ static void test_keeps_ipv6_default_route(void **state)
     assert_int_equal(uplink_mtu(&netdev, NULL), 1500);
     file = fopen("/proc/sys/net/ipv6/conf/na/accept_ra", "re");
     assert_non_null(file);
-    assert_non_null(fgets(value, sizeof value, file));
+    assert_non_null(fgets(value, sizeof(value), file));
     fclose(file);
     assert_string_equal(value, "2\n");
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/reload.h"
+#include "runtime/base/reload.h"
 
 #include <unistd.h>
 
-#include "runtime/log.h"
+#include "runtime/base/log.h"
 #include "tests/unit/support.h"
 
 struct settings {
@@ -61,44 +61,44 @@ static void write_file(const char *text)
     fclose(out);
 }
 
-static void assert_text(struct janitor *janitor, const char *expected)
+static void assert_text(struct helper *helper, const char *expected)
 {
-    char *text = reload_text(janitor);
+    char *text = reload_text(helper);
 
     assert_non_null(text);
     assert_string_equal(text, expected);
     free(text);
 }
 
-static void test_text_through_the_janitor(void **state)
+static void test_text_through_the_helper(void **state)
 {
     struct option_file file = {.path = support_path("conf")};
-    struct janitor_duties duties = {.cleanup = ignore, .serve = serve, .context = &file};
-    struct janitor janitor;
+    struct helper_duties duties = {.cleanup = ignore, .serve = serve, .context = &file};
+    struct helper helper;
 
     (void)state;
-    assert_int_equal(janitor_start_serving(&janitor, &duties), 0);
+    assert_int_equal(helper_start_serving(&helper, &duties), 0);
     write_file("count = 3\n");
-    assert_text(&janitor, "count = 3\n");
+    assert_text(&helper, "count = 3\n");
     write_file("");
-    assert_text(&janitor, "");
+    assert_text(&helper, "");
     assert_int_equal(unlink(support_path("conf")), 0);
     support_capture_begin(2);
-    char *text = reload_text(&janitor);
+    char *text = reload_text(&helper);
     assert_contains(support_capture_end(), "unit: error: configuration not changed: cannot read '");
     assert_null(text);
-    janitor_finish(&janitor);
+    helper_finish(&helper);
     file.path = NULL;
-    assert_int_equal(janitor_start_serving(&janitor, &duties), 0);
-    assert_text(&janitor, "");
-    janitor_finish(&janitor);
+    assert_int_equal(helper_start_serving(&helper, &duties), 0);
+    assert_text(&helper, "");
+    helper_finish(&helper);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_report),
-        cmocka_unit_test(test_text_through_the_janitor),
+        cmocka_unit_test(test_text_through_the_helper),
     };
     log_init("unit", LOG_LEVEL_INFO);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,8 +17,8 @@
 #include <cmocka.h>
 
 #include "rule_templates.h"
-#include "runtime/log.h"
-#include "runtime/rules.h"
+#include "runtime/base/log.h"
+#include "runtime/host/rules.h"
 
 static struct rules_values *values;
 

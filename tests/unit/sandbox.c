@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every test enters the sandbox in a child and reports by its exit status: there is no way out. */
-#include "runtime/sandbox.h"
+#include "runtime/base/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,8 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "runtime/lane.h"
-#include "runtime/packet_socket.h"
+#include "runtime/lane/lane.h"
+#include "runtime/host/packet_socket.h"
 #include "tests/unit/support.h"
 
 /* In a child: says where it went wrong and ends it. */
@@ -29,7 +29,7 @@
 static int enter(const char *user)
 {
     char error[512] = "";
-    int result = sandbox_enter(&sandbox_datapath, user, error, sizeof error);
+    int result = sandbox_enter(&sandbox_datapath, user, error, sizeof(error));
 
     if (result < 0)
         dprintf(2, "%s\n", error);
@@ -41,7 +41,7 @@ static const char *status_of(const char *key)
 {
     static char text[8192], value[256];
     int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    ssize_t length = read(fd, text, sizeof text - 1);
+    ssize_t length = read(fd, text, sizeof(text) - 1);
 
     close(fd);
     text[length > 0 ? length : 0] = '\0';
@@ -108,7 +108,7 @@ static int lane_works(void *context)
 
     (void)context;
     CHECK(enter(NULL) == 0);
-    CHECK(lane_probe(error, sizeof error) == 0);
+    CHECK(lane_probe(error, sizeof(error)) == 0);
     struct lane *lane = lane_new();
     CHECK(lane != NULL);
     int exit_fd = eventfd(0, EFD_CLOEXEC);
@@ -117,7 +117,7 @@ static int lane_works(void *context)
     CHECK(syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, ends) == -1 && errno == EPERM);
     /* No socketpair: the daemons listen, accept and connect. */
     struct link_addr addr = {.kind = LINK_UNIX};
-    snprintf(addr.path, sizeof addr.path, "%s", support_path("sandboxed"));
+    snprintf(addr.path, sizeof(addr.path), "%s", support_path("sandboxed"));
     int listener = link_listen(&addr);
     CHECK(listener >= 0);
     ends[1] = link_dial(&addr);
@@ -167,7 +167,7 @@ static int nothing_kept(void *user)
     static const struct sandbox_profile profile = {.files_read_only = true};
     char error[200], byte;
 
-    CHECK(sandbox_enter(&profile, user, error, sizeof error) == 0);
+    CHECK(sandbox_enter(&profile, user, error, sizeof(error)) == 0);
     CHECK(strcmp(status_of("\nCapEff:"), "0000000000000000") == 0);
     CHECK(strcmp(status_of("\nCapPrm:"), "0000000000000000") == 0);
     int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
@@ -188,7 +188,7 @@ static int no_such_user(void *context)
     char error[200] = "";
 
     (void)context;
-    CHECK(sandbox_enter(&sandbox_datapath, "no-such-user-here", error, sizeof error) == -1);
+    CHECK(sandbox_enter(&sandbox_datapath, "no-such-user-here", error, sizeof(error)) == -1);
     CHECK(strcmp(error, "no such user: no-such-user-here") == 0);
     return 0;
 }
@@ -198,10 +198,10 @@ static int check_capabilities(void *context)
     char error[200] = "";
 
     (void)context;
-    CHECK(sandbox_check_capabilities(error, sizeof error) == 0);
+    CHECK(sandbox_check_capabilities(error, sizeof(error)) == 0);
     CHECK(error[0] == '\0');
     CHECK(setuid(65534) == 0);
-    CHECK(sandbox_check_capabilities(error, sizeof error) == -1);
+    CHECK(sandbox_check_capabilities(error, sizeof(error)) == -1);
     CHECK(strstr(error, "CAP_NET_ADMIN and CAP_NET_RAW") != NULL);
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/signals.h"
+#include "runtime/base/signals.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/stats.h"
+#include "runtime/lane/stats.h"
 
 #include "tests/unit/support.h"
 
@@ -15,13 +15,13 @@ static void test_every_reason_has_a_name_of_its_own(void **state)
 
     (void)state;
     for (unsigned i = 0; i < DROP_REASON_COUNT; i++) {
-        const char *name = drop_reason_name(i, names[i], sizeof names[i]);
+        const char *name = drop_reason_name(i, names[i], sizeof(names[i]));
         if (is_no_error(i)) {
             assert_null(name);
             continue;
         }
         assert_ptr_equal(name, names[i]);
-        assert_true(strlen(name) > 0 && strlen(name) < sizeof names[i] - 1);
+        assert_true(strlen(name) > 0 && strlen(name) < sizeof(names[i]) - 1);
         if (strstr(name, "unknown") != NULL || strstr(name, "(null)") != NULL)
             fail_msg("reason %u is called %s", i, name);
         for (unsigned j = 0; j < i; j++)
@@ -37,7 +37,7 @@ static void test_names_are_keys(void **state)
 
     (void)state;
     for (unsigned i = 0; i < DROP_REASON_COUNT; i++)
-        if (drop_reason_name(i, name, sizeof name) != NULL &&
+        if (drop_reason_name(i, name, sizeof(name)) != NULL &&
             strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(name))
             fail_msg("reason %u has a name that is no key: '%s'", i, name);
 }
@@ -45,7 +45,7 @@ static void test_names_are_keys(void **state)
 static const char *print(const struct lane_stats *stats)
 {
     static char text[8192];
-    FILE *out = fmemopen(text, sizeof text, "w");
+    FILE *out = fmemopen(text, sizeof(text), "w");
 
     assert_non_null(out);
     stats_print(out, stats);
@@ -70,13 +70,13 @@ static void test_print(void **state)
     assert_contains(print(&stats), " sent_bytes=11 ");
     assert_contains(print(&stats), " rtt_us=77 ");
     for (unsigned i = 0; i < DROP_REASON_COUNT; i++) {
-        memset(stats.drops, 0, sizeof stats.drops);
+        memset(stats.drops, 0, sizeof(stats.drops));
         stats.drops[i] = 42;
-        if (drop_reason_name(i, name, sizeof name) == NULL) {
+        if (drop_reason_name(i, name, sizeof(name)) == NULL) {
             assert_null(strstr(print(&stats), "drop_"));
             continue;
         }
-        snprintf(key, sizeof key, " drop_%s=42", name);
+        snprintf(key, sizeof(key), " drop_%s=42", name);
         assert_contains(print(&stats), key);
     }
 }

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "runtime/clock.h"
+#include "runtime/base/clock.h"
 
 bool support_own_netns(void)
 {
@@ -53,7 +53,7 @@ const char *support_capture_end(void)
     fflush(NULL);
     dup2(capture_saved, capture_target);
     close(capture_saved);
-    ssize_t length = pread(capture_file, text, sizeof text - 1, 0);
+    ssize_t length = pread(capture_file, text, sizeof(text) - 1, 0);
     close(capture_file);
     text[length > 0 ? length : 0] = '\0';
     return text;
@@ -106,7 +106,7 @@ const char *support_path(const char *name)
 {
     static char path[512];
 
-    snprintf(path, sizeof path, "%s/%s", support_directory(), name);
+    snprintf(path, sizeof(path), "%s/%s", support_directory(), name);
     return path;
 }
 
@@ -135,7 +135,7 @@ static bool is_running(const char *name)
     struct ifreq request = {0};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
+    snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
     int result = ioctl(fd, SIOCGIFFLAGS, &request);
     close(fd);
     return result == 0 && request.ifr_flags & IFF_RUNNING;

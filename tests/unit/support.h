@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/netdev.h"
+#include "runtime/host/netdev.h"
 
 #define TEST_SKIPPED 77 /* meson's exit status for a test that cannot run here */
 

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/sysctl.h"
+#include "runtime/host/sysctl.h"
 
 #define FORWARD "net/ipv4/ip_forward"
 #define RANGE   "net/ipv4/ip_local_port_range"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One lane's end of a capture, with the test as its reader; then captures and lanes. */
-#include "runtime/tap.h"
+#include "runtime/lane/taps.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "runtime/lane.h"
+#include "runtime/lane/lane.h"
 #include "tests/unit/support.h"
 
 static struct tap_ring *ring;
@@ -15,7 +15,7 @@ static uint8_t packet[PACKET_MAX_BYTES];
 static int make_ring(void **state)
 {
     (void)state;
-    ring = mmap(NULL, sizeof *ring, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ring = mmap(NULL, sizeof(*ring), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     port = (struct tap_port){.ring = ring, .snap = PACKET_MAX_BYTES, .directions = 0xff};
     return ring == MAP_FAILED ? -1 : 0;
 }
@@ -23,7 +23,7 @@ static int make_ring(void **state)
 static int drop_ring(void **state)
 {
     (void)state;
-    return munmap(ring, sizeof *ring);
+    return munmap(ring, sizeof(*ring));
 }
 
 static void show(uint8_t first, uint32_t length, uint16_t reason)
@@ -40,7 +40,7 @@ static const struct tap_record *take(void)
         const struct tap_record *record = (const struct tap_record *)(ring->records + at);
         if (ring->tail == ring->head)
             return NULL;
-        if (to_end < sizeof *record || record->direction == TAP_SKIP) {
+        if (to_end < sizeof(*record) || record->direction == TAP_SKIP) {
             ring->tail += to_end;
             continue;
         }
@@ -140,13 +140,13 @@ static void test_hostile_reader(void **state)
     static const uint64_t tails[] = {1, 8, UINT64_MAX, TAP_RING_BYTES, 1ull << 63};
 
     (void)state;
-    for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
+    for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
         ring->tail = tails[i];
         ring->head = tails[i] ^ 0x5555;
         for (unsigned k = 0; k < 300; k++)
             show('h', 60000, TAP_PASSED);
         assert_true(port.head <= 300 * (uint64_t)TAP_RING_BYTES);
-        memset((void *)ring, 0xff, sizeof *ring);
+        memset((void *)ring, 0xff, sizeof(*ring));
         show('i', 60000, TAP_PASSED);
     }
 }
@@ -162,12 +162,12 @@ static void test_lanes_come_and_go(void **state)
     int fds[2];
 
     (void)state;
-    assert_true(tap_parse_wish(0, NULL, &wish, error, sizeof error));
+    assert_true(tap_parse_wish(0, NULL, &wish, error, sizeof(error)));
     named = wish;
     strcpy(named.enclave, "web");
     tap_add_lane(&table, one, "web", 3);
-    struct tap_capture *all = tap_begin(&table, &wish, &fds[0], error, sizeof error);
-    struct tap_capture *web = tap_begin(&table, &named, &fds[1], error, sizeof error);
+    struct tap_capture *all = tap_begin(&table, &wish, &fds[0], error, sizeof(error));
+    struct tap_capture *web = tap_begin(&table, &named, &fds[1], error, sizeof(error));
     assert_true(all != NULL && web != NULL);
     tap_add_lane(&table, two, "db", 0);
     assert_int_equal(all->ring_count, 2);
@@ -198,11 +198,11 @@ static void test_too_many(void **state)
 
     (void)state;
     for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++) {
-        held[i] = tap_begin(&table, &wish, &fd, error, sizeof error);
+        held[i] = tap_begin(&table, &wish, &fd, error, sizeof(error));
         assert_non_null(held[i]);
         close(fd);
     }
-    assert_null(tap_begin(&table, &wish, &fd, error, sizeof error));
+    assert_null(tap_begin(&table, &wish, &fd, error, sizeof(error)));
     assert_string_equal(error, "4 captures run already");
     for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
         tap_end(held[i]);
@@ -221,11 +221,11 @@ static void test_requests(void **state)
     char error[200];
 
     (void)state;
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        assert_false(tap_parse_wish(1, &bad[i], &wish, error, sizeof error));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(tap_parse_wish(1, &bad[i], &wish, error, sizeof(error)));
         assert_contains(error, bad[i]);
     }
-    assert_true(tap_parse_wish(4, good, &wish, error, sizeof error));
+    assert_true(tap_parse_wish(4, good, &wish, error, sizeof(error)));
     assert_int_equal(wish.snap, 96);
     assert_true(wish.only_dropped);
     assert_string_equal(wish.enclave, "web");

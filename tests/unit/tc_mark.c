@@ -29,10 +29,10 @@
 #include <libnetfilter_queue/libnetfilter_queue.h>
 
 #include "rule_templates.h"
-#include "runtime/log.h"
-#include "runtime/netdev.h"
-#include "runtime/rules.h"
-#include "runtime/tc_mark.h"
+#include "runtime/base/log.h"
+#include "runtime/host/netdev.h"
+#include "runtime/host/rules.h"
+#include "runtime/host/tc_mark.h"
 
 #define LANES       4
 #define QUEUE_BASE  40

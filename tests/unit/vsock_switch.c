@@ -103,19 +103,19 @@ static int tell(struct driver *driver, uint32_t request, const void *payload, ui
 
 static int tell_number(struct driver *driver, uint32_t request, uint64_t number)
 {
-    return tell(driver, request, &number, sizeof number);
+    return tell(driver, request, &number, sizeof(number));
 }
 
 static int tell_vring(struct driver *driver, uint32_t request, uint32_t index, uint32_t value)
 {
     uint32_t payload[2] = {index, value};
 
-    return tell(driver, request, payload, sizeof payload);
+    return tell(driver, request, payload, sizeof(payload));
 }
 
 static int tell_fd(struct driver *driver, uint32_t request, uint64_t index, int fd)
 {
-    send_message(driver, request, &index, sizeof index, &fd, 1);
+    send_message(driver, request, &index, sizeof(index), &fd, 1);
     return serve(driver);
 }
 
@@ -126,7 +126,7 @@ static int tell_memory(struct driver *driver, uint64_t size, uint64_t offset)
         uint64_t guest, size, user, offset;
     } table = {1, 0, GUEST_BASE, size, USER_BASE, offset};
 
-    send_message(driver, 5, &table, sizeof table, &driver->file, 1);
+    send_message(driver, 5, &table, sizeof(table), &driver->file, 1);
     return serve(driver);
 }
 
@@ -137,7 +137,7 @@ static uint64_t answered_number(struct driver *driver)
     assert_int_equal(recv(driver->remote, &message, 20, 0), 20);
     assert_int_equal(message.flags, 1 | 4);
     uint64_t number;
-    memcpy(&number, message.payload, sizeof number);
+    memcpy(&number, message.payload, sizeof(number));
     return number;
 }
 
@@ -161,7 +161,7 @@ static int tell_address(struct driver *driver, uint32_t index, uint64_t shift)
                  user_address(driver, queue->avail),
                  0};
 
-    return tell(driver, 9, &address, sizeof address);
+    return tell(driver, 9, &address, sizeof(address));
 }
 
 static void start_queue(struct driver *driver, uint32_t index)
@@ -184,7 +184,7 @@ static void start_driver(struct driver *driver)
 {
     int pair[2];
 
-    memset(driver, 0, sizeof *driver);
+    memset(driver, 0, sizeof(*driver));
     driver->file = memfd_create("guest", 0);
     assert_int_equal(ftruncate(driver->file, MEMORY_BYTES), 0);
     driver->memory = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, driver->file, 0);
@@ -205,7 +205,7 @@ static void start_driver(struct driver *driver)
 static int start(void **state)
 {
     (void)state;
-    memset(watched, 0, sizeof watched);
+    memset(watched, 0, sizeof(watched));
     for (unsigned i = 0; i < 2; i++) {
         exchange_guest_init(&guests[i], 3 + i);
         start_driver(&drivers[i]);
@@ -308,7 +308,7 @@ static struct virtio_vsock_hdr header_at(const struct driver *driver, uint32_t a
 {
     struct virtio_vsock_hdr header;
 
-    memcpy(&header, driver->memory + at, sizeof header);
+    memcpy(&header, driver->memory + at, sizeof(header));
     return header;
 }
 
@@ -325,7 +325,7 @@ static void test_passes_on(void **state)
     assert_true(used(&drivers[1], EXCHANGE_RX, &id, &length));
     assert_int_equal(length, HEADER_BYTES + 600);
     struct virtio_vsock_hdr got = header_at(&drivers[1], at), sent = header_to(3, 4, 600);
-    assert_memory_equal(&got, &sent, sizeof got);
+    assert_memory_equal(&got, &sent, sizeof(got));
     for (uint32_t i = 0; i < 600; i++)
         assert_int_equal(drivers[1].memory[at + HEADER_BYTES + i], (uint8_t)(i * 7));
     assert_true(used(&drivers[0], EXCHANGE_TX, &id, &length));
@@ -518,7 +518,7 @@ static void test_buffer_outside(void **state)
         {UINT64_MAX - 10, 64},          {GUEST_BASE, UINT32_MAX},
     };
 
-    for (unsigned i = 0; i < sizeof outside / sizeof *outside; i++) {
+    for (unsigned i = 0; i < sizeof(outside) / sizeof(*outside); i++) {
         if (i > 0) {
             stop(state);
             start(state);
@@ -612,11 +612,11 @@ static void test_features_and_config(void **state)
     assert_int_equal(tell(&drivers[0], 15, "", 0), 0);
     assert_true(answered_number(&drivers[0]) == 1ull << 9);
     config[4] = 8; /* size */
-    assert_int_equal(tell(&drivers[0], 24, config, sizeof config), 0);
-    assert_int_equal(recv(drivers[0].remote, &message, sizeof message, 0), 12 + 12 + 8);
+    assert_int_equal(tell(&drivers[0], 24, config, sizeof(config)), 0);
+    assert_int_equal(recv(drivers[0].remote, &message, sizeof(message), 0), 12 + 12 + 8);
     assert_int_equal(message.payload[12], 3); /* the CID */
     config[4] = 9;
-    assert_true(tell(&drivers[0], 24, config, sizeof config) < 0);
+    assert_true(tell(&drivers[0], 24, config, sizeof(config)) < 0);
 }
 
 static void test_bad_messages(void **state)
@@ -645,7 +645,7 @@ static void test_too_long_a_message(void **state)
     uint32_t header[3] = {1, 1, 1u << 30};
 
     (void)state;
-    assert_int_equal(send(drivers[0].remote, header, sizeof header, 0), sizeof header);
+    assert_int_equal(send(drivers[0].remote, header, sizeof(header), 0), sizeof(header));
     assert_int_equal(serve(&drivers[0]), -EBADMSG);
 }
 

@@ -16,8 +16,8 @@ static inline void words_split(struct words *words, const char *line)
 {
     char *rest = words->text;
 
-    memset(words, 0, sizeof *words);
-    strncpy(words->text, line, sizeof words->text - 1);
+    memset(words, 0, sizeof(*words));
+    strncpy(words->text, line, sizeof(words->text) - 1);
     words->argv[words->argc++] = (char *)"program";
     for (char *word; (word = strsep(&rest, " ")) != NULL;)
         if (word[0] != '\0')

@@ -30,7 +30,7 @@ CONFIGURATION = ("/etc/nsswitch.conf", "/etc/protocols", "/etc/services", "/etc/
                  "/etc/ld.so.conf.d", "/etc/ld.so.cache", "/etc/ssl/openssl.cnf")
 TESTS = "tests/netns"
 # Those of the project; the last two only some tests need.
-PROGRAMS_BUILT = ("enclave/causeway-enclave", "parent/causeway-parent", "enclave/dns/causeway-dns",
+PROGRAMS_BUILT = ("enclave/causeway-enclave", "parent/causeway-parent", "dns/causeway-dns",
                   "tests/tools/crowd")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -101,7 +101,7 @@ class Pair(system.Tunnel):
                                     [*arguments, *parent_arguments], self.directory, "parent")
 
 
-DNS_PROGRAM = system.BUILD / "enclave/dns/causeway-dns"
+DNS_PROGRAM = system.BUILD / "dns/causeway-dns"
 
 
 def dns_daemon(namespace, arguments, directory):

@@ -9,7 +9,7 @@
 
 void exchange_guest_init(struct exchange_guest *guest, uint64_t cid)
 {
-    memset(guest, 0, sizeof *guest);
+    memset(guest, 0, sizeof(*guest));
     guest->cid = cid;
     for (int i = 0; i < EXCHANGE_QUEUES; i++)
         queue_init(&guest->queues[i]);

@@ -21,11 +21,11 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "runtime/event.h"
-#include "runtime/link.h"
-#include "runtime/log.h"
-#include "runtime/options.h"
-#include "runtime/signals.h"
+#include "runtime/base/event.h"
+#include "runtime/base/link.h"
+#include "runtime/base/log.h"
+#include "runtime/base/options.h"
+#include "runtime/base/signals.h"
 #include "tests/vm/switch/exchange.h"
 #include "tests/vm/switch/vhost_user.h"
 
@@ -125,8 +125,8 @@ static void on_connection(void *context, uint32_t events)
         close(fd);
         return;
     }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     port->connection = (struct event_source){.fd = fd, .ready = on_message, .context = port};
     if (event_add(&loop, &port->connection, EPOLLIN) < 0) {
         close(fd);
@@ -148,12 +148,12 @@ static bool add_guest(void *context, const char *value, char *error, size_t erro
         snprintf(error, error_size, "is one guest too many");
         return false;
     }
-    snprintf(number, sizeof number, "%.*s", path != NULL ? (int)(path - value) : 0, value);
+    snprintf(number, sizeof(number), "%.*s", path != NULL ? (int)(path - value) : 0, value);
     if (path == NULL || !option_number(number, CID_FIRST, UINT32_MAX - 1, &cid)) {
         snprintf(error, error_size, "is not CID=PATH");
         return false;
     }
-    snprintf(link, sizeof link, "unix:%s", path + 1);
+    snprintf(link, sizeof(link), "unix:%s", path + 1);
     if (!link_parse(link, &port->address, error, error_size))
         return false;
     for (unsigned i = 0; i < guest_count; i++) {
@@ -221,7 +221,7 @@ int main(int argc, char **argv)
 
     log_init("vsock_switch", LOG_LEVEL_INFO);
     switch (options_parse(options, "vsock_switch", "A vsock switch between QEMU guests.", argc,
-                          argv, NULL, error, sizeof error)) {
+                          argv, NULL, error, sizeof(error))) {
     case OPTIONS_HELP:
         return 0;
     case OPTIONS_INVALID:

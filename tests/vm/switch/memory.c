@@ -41,7 +41,7 @@ void memory_clear(struct memory *memory)
 {
     for (unsigned i = 0; i < memory->count; i++)
         munmap(memory->regions[i].host, memory->regions[i].size);
-    memset(memory, 0, sizeof *memory);
+    memset(memory, 0, sizeof(*memory));
 }
 
 /* Written so that no sum of the caller's numbers is ever formed: they may be anything. */

@@ -9,7 +9,7 @@
 
 void queue_init(struct queue *queue)
 {
-    memset(queue, 0, sizeof *queue);
+    memset(queue, 0, sizeof(*queue));
     queue->kick = queue->call = -1;
 }
 

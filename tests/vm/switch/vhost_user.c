@@ -10,7 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "runtime/log.h"
+#include "runtime/base/log.h"
 
 enum request {
     GET_FEATURES = 1,
@@ -120,31 +120,31 @@ static int receive(int connection, struct message *message)
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(((struct message *)0)->fds))];
     } control;
-    struct iovec iov = {.iov_base = &message->header, .iov_len = sizeof message->header};
+    struct iovec iov = {.iov_base = &message->header, .iov_len = sizeof(message->header)};
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
                          .msg_control = &control,
-                         .msg_controllen = CMSG_LEN(sizeof message->fds)};
+                         .msg_controllen = CMSG_LEN(sizeof(message->fds))};
     ssize_t got = recvmsg(connection, &msg, MSG_WAITALL | MSG_CMSG_CLOEXEC);
 
     message->fd_count = 0;
     if (got <= 0)
         return got < 0 ? -errno : -ECONNRESET;
     take_fds(message, &msg);
-    if ((size_t)got < sizeof message->header)
+    if ((size_t)got < sizeof(message->header))
         return -ECONNRESET;
     if ((message->header.flags & HEADER_VERSION_MASK) != HEADER_VERSION ||
-        message->header.size > sizeof message->payload)
+        message->header.size > sizeof(message->payload))
         return -EBADMSG;
-    memset(&message->payload, 0, sizeof message->payload);
+    memset(&message->payload, 0, sizeof(message->payload));
     return receive_exactly(connection, &message->payload, message->header.size);
 }
 
 static int reply(const struct session *session, struct message *message, uint32_t size)
 {
-    struct iovec iov[2] = {{.iov_base = &message->header, .iov_len = sizeof message->header},
+    struct iovec iov[2] = {{.iov_base = &message->header, .iov_len = sizeof(message->header)},
                            {.iov_base = &message->payload, .iov_len = size}};
-    ssize_t length = (ssize_t)(sizeof message->header + size);
+    ssize_t length = (ssize_t)(sizeof(message->header) + size);
 
     message->header.flags = HEADER_VERSION | HEADER_REPLY;
     message->header.size = size;
@@ -154,7 +154,7 @@ static int reply(const struct session *session, struct message *message, uint32_
 static int reply_number(const struct session *session, struct message *message, uint64_t number)
 {
     message->payload.number = number;
-    return reply(session, message, sizeof message->payload.number);
+    return reply(session, message, sizeof(message->payload.number));
 }
 
 static int set_features(const struct session *session, uint64_t features)
@@ -268,7 +268,7 @@ static int get_base(const struct session *session, unsigned index, struct messag
     if (index == EXCHANGE_TX)
         session->guest->first.known = false;
     message->payload.vring.value = queue->next;
-    return reply(session, message, sizeof message->payload.vring);
+    return reply(session, message, sizeof(message->payload.vring));
 }
 
 static int get_config(const struct session *session, struct message *message)
@@ -276,7 +276,7 @@ static int get_config(const struct session *session, struct message *message)
     struct virtio_vsock_config config = {.guest_cid = session->guest->cid};
     uint32_t offset = message->payload.config.offset, size = message->payload.config.size;
 
-    if (size > CONFIG_BYTES_MAX || offset > sizeof config || size > sizeof config - offset)
+    if (size > CONFIG_BYTES_MAX || offset > sizeof(config) || size > sizeof(config) - offset)
         return -EPROTO;
     memcpy(message->payload.config.bytes, (const uint8_t *)&config + offset, size);
     return reply(session, message, offsetof(union payload, config.bytes) + size);

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "runtime/base/control_request.h"
+#include "ctl/ctl.h"
+
+#define PATIENCE_SECONDS 90 /* a change waits for the firewall's tools */
+#define ANSWER_MAX_BYTES (8u << 20)
+
+static int fill_address(const char *path, struct sockaddr_un *address, socklen_t *length)
+{
+    size_t bytes = strlen(path);
+
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (bytes == 0 || bytes >= sizeof(address->sun_path))
+        return -1;
+    memcpy(address->sun_path, path, bytes);
+    if (path[0] == '@')
+        address->sun_path[0] = '\0';
+    *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + bytes + (path[0] != '@'));
+    return 0;
+}
+
+static int connect_to(const char *path, char *error, size_t error_size)
+{
+    struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
+    struct sockaddr_un address;
+    socklen_t length;
+
+    if (fill_address(path, &address, &length) < 0) {
+        snprintf(error, error_size, "--control: '%.200s' is not the path of a socket", path);
+        return -1;
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, length) == 0) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+        return fd;
+    }
+    const char *why = strerror(errno);
+    if (errno == ENOENT || errno == ECONNREFUSED)
+        why = "no daemon listens there";
+    else if (errno == EACCES)
+        why = "permission denied (root, or a member of --control-group, may use it)";
+    snprintf(error, error_size, "%.200s: %s", path, why);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static void take_descriptor(struct msghdr *message, int *passed_fd)
+{
+    for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head != NULL;
+         head = CMSG_NXTHDR(message, head)) {
+        int fd;
+        if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
+            continue;
+        memcpy(&fd, CMSG_DATA(head), sizeof(fd));
+        if (passed_fd != NULL && *passed_fd < 0)
+            *passed_fd = fd;
+        else
+            close(fd);
+    }
+}
+
+static ssize_t receive(int fd, char *bytes, size_t size, int *passed_fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {bytes, size};
+    struct msghdr message = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof(control.bytes),
+    };
+    ssize_t got;
+
+    do
+        got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    while (got < 0 && errno == EINTR);
+    if (got > 0)
+        take_descriptor(&message, passed_fd);
+    return got;
+}
+
+/* The answer's line, from malloc(), without its newline. */
+static char *read_line(int fd, int *passed_fd)
+{
+    size_t have = 0, size = 65536;
+    char *line = malloc(size);
+
+    while (line != NULL) {
+        ssize_t got = receive(fd, line + have, size - have - 1, passed_fd);
+        if (got <= 0)
+            break;
+        have += (size_t)got;
+        if (line[have - 1] == '\n') {
+            line[have - 1] = '\0';
+            return line;
+        }
+        if (have == size - 1) {
+            char *larger = size < ANSWER_MAX_BYTES ? realloc(line, size * 2) : NULL;
+            if (larger == NULL)
+                break;
+            line = larger;
+            size *= 2;
+        }
+    }
+    free(line);
+    return NULL;
+}
+
+static bool send_line(int fd, const char *line)
+{
+    struct iovec parts[] = {{(void *)line, strlen(line)}, {(void *)"\n", 1}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+
+    return sendmsg(fd, &message, MSG_NOSIGNAL) == (ssize_t)(strlen(line) + 1);
+}
+
+static struct json_object *exchange(int fd, const char *path, const char *line, int *passed_fd,
+                                    char *error, size_t error_size)
+{
+    char *text = send_line(fd, line) ? read_line(fd, passed_fd) : NULL;
+    struct json_object *answer = text != NULL ? json_tokener_parse(text) : NULL;
+
+    free(text);
+    if (answer == NULL) {
+        snprintf(error, error_size, "%.200s: the daemon gives no answer", path);
+        return NULL;
+    }
+    if (json_object_get_boolean(json_object_object_get(answer, "ok")))
+        return answer;
+    snprintf(error, error_size, "%s", ctl_text(answer, "error"));
+    json_object_put(answer);
+    return NULL;
+}
+
+struct json_object *ctl_request(const char *path, const char *line, int *connection, int *passed_fd,
+                                char *error, size_t error_size)
+{
+    if (strlen(line) + 1 > CONTROL_LINE_MAX) {
+        snprintf(error, error_size, "the request is longer than %d bytes", CONTROL_LINE_MAX);
+        return NULL;
+    }
+    int fd = connect_to(path, error, error_size);
+    if (fd < 0)
+        return NULL;
+    struct json_object *answer = exchange(fd, path, line, passed_fd, error, error_size);
+    if (answer != NULL && connection != NULL)
+        *connection = fd;
+    else
+        close(fd);
+    return answer;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/ctl.h"
+
+struct settings {
+    struct ctl_targets targets;
+    bool json;
+    unsigned interval_ms;
+};
+
+static const struct option_spec table[] = {
+    {"json", NULL, "print the daemons' answers, with rates, as JSON",
+     OPTION_IS_FLAG(struct settings, json)},
+    {"interval", "MS", "measure rates over this time (default: 500)",
+     OPTION_IS_UNSIGNED(struct settings, interval_ms, 10, 60000)},
+    CTL_CONTROL_ROW,
+    {.name = NULL},
+};
+
+static void print_json(struct json_object **answers, unsigned count)
+{
+    struct json_object *list = json_object_new_array(), *all = json_object_new_object();
+
+    for (unsigned i = 0; i < count; i++)
+        if (answers[i] != NULL)
+            json_object_array_add(list, json_object_get(answers[i]));
+    json_object_object_add(all, "daemons", list);
+    printf("%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN));
+    json_object_put(all);
+}
+
+/* "4.2 Gbit/s" */
+static const char *rate_text(uint64_t bytes_per_second, char *out, size_t size)
+{
+    static const char *const units[] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s"};
+    double rate = (double)bytes_per_second * 8;
+    unsigned unit = 0;
+
+    for (; rate >= 1000 && unit < 3; unit++)
+        rate /= 1000;
+    snprintf(out, size, unit == 0 ? "%.0f %s" : "%.1f %s", rate, units[unit]);
+    return out;
+}
+
+/* "LABEL: queue 1, reason 3" of what is not zero. */
+static void print_counts(const char *label, uint64_t queue, struct json_object *reasons)
+{
+    const char *before = ": ";
+
+    if (queue + ctl_sum(reasons) == 0)
+        return;
+    printf("%s", label);
+    if (queue > 0) {
+        printf("%squeue %" PRIu64, before, queue);
+        before = ", ";
+    }
+    if (json_object_is_type(reasons, json_type_object)) {
+        json_object_object_foreach(reasons, reason, count)
+        {
+            if (json_object_get_uint64(count) == 0)
+                continue;
+            printf("%s%s %" PRIu64, before, reason, json_object_get_uint64(count));
+            before = ", ";
+        }
+    }
+    printf("\n");
+}
+
+void ctl_print_reasons(const char *label, struct json_object *reasons)
+{
+    print_counts(label, 0, reasons);
+}
+
+static void print_lane(struct json_object *lane)
+{
+    struct json_object *rates = json_object_object_get(lane, "rates");
+    char out[32], in[32];
+
+    printf("  lane %" PRIu64 " %s", ctl_number(lane, "lane"), ctl_text(lane, "state"));
+    if (rates != NULL)
+        printf(", out %s, in %s", rate_text(ctl_number(rates, "out_bytes"), out, sizeof(out)),
+               rate_text(ctl_number(rates, "in_bytes"), in, sizeof(in)));
+    if (ctl_number(lane, "rtt_us") > 0)
+        printf(", round trip %" PRIu64 " us (least %" PRIu64 ")", ctl_number(lane, "rtt_us"),
+               ctl_number(lane, "rtt_min_us"));
+    printf("\n    out %" PRIu64 " packets, %" PRIu64 " bytes (%" PRIu64 " super-packets, %" PRIu64
+           " writes); in %" PRIu64 " packets, %" PRIu64 " bytes\n",
+           ctl_number(lane, "captured_packets"), ctl_number(lane, "captured_bytes"),
+           ctl_number(lane, "captured_super"), ctl_number(lane, "sent_writes"),
+           ctl_number(lane, "injected_packets"), ctl_number(lane, "injected_bytes"));
+    print_counts("    dropped", ctl_number(lane, "queue_dropped"),
+                 json_object_object_get(lane, "drops"));
+}
+
+static void print_lanes(struct json_object *owner)
+{
+    struct json_object *lanes = json_object_object_get(owner, "lanes");
+
+    if (!json_object_is_type(lanes, json_type_array))
+        return;
+    for (size_t i = 0; i < json_object_array_length(lanes); i++)
+        print_lane(json_object_array_get_idx(lanes, i));
+}
+
+/* "label a, b" from the texts that are there. */
+static void print_texts(const char *label, const char *first, const char *second)
+{
+    if (first[0] != '\0' || second[0] != '\0')
+        printf("  %s %s%s%s\n", label, first, first[0] && second[0] ? ", " : "", second);
+}
+
+static void print_list(struct json_object *status, const char *label, const char *key)
+{
+    struct json_object *list = json_object_object_get(status, key);
+
+    if (!json_object_is_type(list, json_type_array) || json_object_array_length(list) == 0)
+        return;
+    printf("%s", label);
+    for (size_t i = 0; i < json_object_array_length(list); i++)
+        printf(" %s", json_object_get_string(json_object_array_get_idx(list, i)));
+    printf("\n");
+}
+
+static void print_enclave(struct json_object *enclave)
+{
+    printf("enclave %s at %s", ctl_text(enclave, "name"), ctl_text(enclave, "peer"));
+    if (ctl_text(enclave, "device")[0] == '\0')
+        printf(": has not come yet\n");
+    else
+        printf(" on %s, MTU %" PRIu64 "\n", ctl_text(enclave, "device"),
+               ctl_number(enclave, "mtu"));
+    print_texts("addresses", ctl_text(enclave, "address4"), ctl_text(enclave, "address6"));
+    print_lanes(enclave);
+}
+
+static void print_parent(struct json_object *status)
+{
+    struct json_object *enclaves = json_object_object_get(status, "enclaves");
+
+    printf("uplink MTU %" PRIu64 "\n", ctl_number(status, "uplink_mtu"));
+    print_list(status, "published", "publish");
+    print_list(status, "allowed", "allow");
+    if (!json_object_is_type(enclaves, json_type_array))
+        return;
+    for (size_t i = 0; i < json_object_array_length(enclaves); i++)
+        print_enclave(json_object_array_get_idx(enclaves, i));
+}
+
+static void print_own(struct json_object *status)
+{
+    printf("parent at %s", ctl_text(status, "peer"));
+    if (!json_object_get_boolean(json_object_object_get(status, "configured")))
+        printf(": nothing agreed yet\n");
+    else
+        printf(", MTU %" PRIu64 "\n", ctl_number(status, "mtu"));
+    print_texts("addresses", ctl_text(status, "address4"), ctl_text(status, "address6"));
+    print_texts("gateways", ctl_text(status, "gateway4"), ctl_text(status, "gateway6"));
+    print_list(status, "  resolvers", "dns");
+    print_lanes(status);
+}
+
+static void print_kernel(struct json_object *kernel)
+{
+    printf("Linux %s, capture by %s, io_uring with %s, UDP super-packets %s",
+           ctl_text(kernel, "release"), ctl_text(kernel, "capture"), ctl_text(kernel, "io_uring"),
+           ctl_text(kernel, "udp_super_packets"));
+    if (ctl_text(kernel, "firewall")[0] != '\0')
+        printf(", rules in %s", ctl_text(kernel, "firewall"));
+    printf("\n");
+}
+
+static void print_status(struct json_object *status)
+{
+    uint64_t seconds = ctl_number(status, "uptime_ms") / 1000;
+    const char *role = ctl_role(status);
+
+    printf("%s %s, PID %" PRIu64 ", up %" PRIu64 ":%02u:%02u\n", ctl_text(status, "program"),
+           ctl_text(status, "version"), ctl_number(status, "pid"), seconds / 3600,
+           (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60));
+    if (strcmp(role, "dns") == 0) {
+        ctl_dns_print_status(status);
+        return;
+    }
+    print_kernel(json_object_object_get(status, "kernel"));
+    if (strcmp(role, "parent") == 0)
+        print_parent(status);
+    else
+        print_own(status);
+}
+
+int ctl_status(int argc, char **argv)
+{
+    struct settings settings = {.interval_ms = 500};
+    struct json_object *answers[CTL_TARGETS_MAX];
+    int result;
+
+    if (!ctl_options(table, "status", "what the daemons are doing", argc, argv, &settings.targets,
+                     &result))
+        return result;
+    unsigned answered = ctl_sample(&settings.targets, settings.interval_ms, answers);
+    if (settings.json)
+        print_json(answers, settings.targets.count);
+    for (unsigned i = 0; i < settings.targets.count; i++) {
+        if (answers[i] != NULL && !settings.json) {
+            printf("%s", i > 0 ? "\n" : "");
+            print_status(answers[i]);
+        }
+        json_object_put(answers[i]);
+    }
+    return answered == settings.targets.count ? EXIT_SUCCESS : EXIT_FAILURE;
+}

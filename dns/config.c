@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dns/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool address_is_any(const struct ip_addr *address)
+{
+    static const uint8_t zero[sizeof(address->bytes)];
+
+    return memcmp(address->bytes, zero, sizeof(zero)) == 0;
+}
+
+static bool address_is_loopback(const struct ip_addr *address)
+{
+    static const uint8_t loopback6[16] = {[15] = 1};
+
+    return address->version == 4 ? address->bytes[0] == 127
+                                 : memcmp(address->bytes, loopback6, sizeof(loopback6)) == 0;
+}
+
+/* "192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:5353". */
+static bool parse_inet(const char *text, struct dns_listen *out)
+{
+    char address[ADDR_TEXT_BYTES];
+    const char *port = NULL;
+    size_t length = strlen(text);
+    unsigned long number = DNS_PORT;
+
+    if (text[0] == '[') {
+        const char *end = strchr(++text, ']');
+        if (end == NULL || (end[1] != '\0' && end[1] != ':'))
+            return false;
+        length = (size_t)(end - text);
+        port = end[1] == ':' ? end + 2 : NULL;
+    } else if (strchr(text, ':') == strrchr(text, ':') && strchr(text, ':') != NULL) {
+        port = strchr(text, ':') + 1;
+        length = (size_t)(port - 1 - text);
+    }
+    if (length >= sizeof(address))
+        return false;
+    memcpy(address, text, length);
+    address[length] = '\0';
+    if (!addr_parse(address, &out->address) ||
+        (port != NULL && !option_number(port, 1, 65535, &number)))
+        return false;
+    out->port = (uint16_t)number;
+    return true;
+}
+
+static bool parse_listen(const char *value, struct dns_listen *out, char *error, size_t error_size)
+{
+    *out = (struct dns_listen){0};
+    if (strncmp(value, "vsock:", 6) == 0 || strncmp(value, "unix:", 5) == 0) {
+        out->is_link = true;
+        return link_parse(value, &out->link, error, error_size);
+    }
+    if (parse_inet(value, out))
+        return true;
+    snprintf(error, error_size,
+             "is not ADDRESS[:PORT], [ADDRESS]:PORT, vsock:CID:PORT or "
+             "unix:PATH");
+    return false;
+}
+
+static bool set_listen(void *context, const char *value, char *error, size_t error_size)
+{
+    struct dns_config *config = context;
+    struct dns_listen listen;
+
+    if (!parse_listen(value, &listen, error, error_size))
+        return false;
+    if (config->listen_count == DNS_LISTENERS_MAX) {
+        snprintf(error, error_size, "is one too many (at most %d)", DNS_LISTENERS_MAX);
+        return false;
+    }
+    config->listen[config->listen_count++] = listen;
+    return true;
+}
+
+static void print_listen(const void *context, struct option_writer *writer)
+{
+    const struct dns_config *config = context;
+    char text[DNS_LISTEN_TEXT_BYTES];
+
+    for (unsigned i = 0; !config->listen_default && i < config->listen_count; i++)
+        option_value(writer, "%s", dns_listen_format(&config->listen[i], text));
+}
+
+static bool set_upstream(void *context, const char *value, char *error, size_t error_size)
+{
+    struct dns_config *config = context;
+    struct upstream_spec spec;
+
+    if (strcmp(value, "resolv-conf") == 0 || strncmp(value, "resolv-conf:/", 13) == 0) {
+        config->upstream_file = value[11] == ':' ? value + 12 : "/etc/resolv.conf";
+        return true;
+    }
+    if (!upstream_parse(value, &spec, error, error_size))
+        return false;
+    if (config->upstream_count == UPSTREAMS_MAX) {
+        snprintf(error, error_size, "is one too many (at most %d)", UPSTREAMS_MAX);
+        return false;
+    }
+    config->upstreams[config->upstream_count++] = spec;
+    return true;
+}
+
+static void print_upstream(const void *context, struct option_writer *writer)
+{
+    const struct dns_config *config = context;
+    char text[UPSTREAM_TEXT_BYTES];
+
+    if (config->upstream_file != NULL)
+        option_value(writer, "resolv-conf:%s", config->upstream_file);
+    for (unsigned i = 0; i < config->upstream_count; i++)
+        option_value(writer, "%s", upstream_format(&config->upstreams[i], text));
+}
+
+static bool set_host(void *context, const char *value, char *error, size_t error_size)
+{
+    struct dns_config *config = context;
+
+    if (config->host_count == DNS_HOSTS_MAX) {
+        snprintf(error, error_size, "is one too many (at most %d; use a hosts file)",
+                 DNS_HOSTS_MAX);
+        return false;
+    }
+    config->hosts[config->host_count++] = value;
+    return true;
+}
+
+static void print_host(const void *context, struct option_writer *writer)
+{
+    const struct dns_config *config = context;
+
+    for (unsigned i = 0; i < config->host_count; i++)
+        option_value(writer, "%s", config->hosts[i]);
+}
+
+#define CACHE_BYTES_MIN (64ul << 10)
+#define CACHE_BYTES_MAX (16ul << 30)
+
+static bool set_cache(void *context, const char *value, char *error, size_t error_size)
+{
+    struct dns_config *config = context;
+    char digits[24];
+    size_t length = strlen(value);
+    unsigned shift = 0;
+    unsigned long number;
+
+    if (strcmp(value, "off") == 0) {
+        config->cache_bytes = 0;
+        return true;
+    }
+    if (length > 0 && strchr("kMG", value[length - 1]) != NULL)
+        shift = value[--length] == 'k' ? 10 : value[length] == 'M' ? 20 : 30;
+    snprintf(digits, sizeof(digits), "%.*s", (int)length, value);
+    if (length >= sizeof(digits) || !option_number(digits, 1, CACHE_BYTES_MAX >> shift, &number) ||
+        number << shift < CACHE_BYTES_MIN) {
+        snprintf(error, error_size, "is not a size from 64k to 16G, like 32M, and not off");
+        return false;
+    }
+    config->cache_bytes = number << shift;
+    return true;
+}
+
+static void print_cache(const void *context, struct option_writer *writer)
+{
+    size_t bytes = ((const struct dns_config *)context)->cache_bytes;
+
+    if (bytes == 0)
+        option_value(writer, "off");
+    else if (bytes % 1024 == 0)
+        option_value(writer, "%zuk", bytes / 1024);
+    else
+        option_value(writer, "%zu", bytes);
+}
+
+static bool set_stale(void *context, const char *value, char *error, size_t error_size)
+{
+    struct dns_config *config = context;
+    unsigned long number = 0;
+
+    if (strcmp(value, "off") != 0 && !option_number(value, 1, DNS_MAX_TTL_S, &number)) {
+        snprintf(error, error_size, "is not a number from 1 to %d, and not off", DNS_MAX_TTL_S);
+        return false;
+    }
+    config->stale_seconds = (unsigned)number;
+    return true;
+}
+
+static void print_stale(const void *context, struct option_writer *writer)
+{
+    unsigned seconds = ((const struct dns_config *)context)->stale_seconds;
+
+    if (seconds == 0)
+        option_value(writer, "off");
+    else
+        option_value(writer, "%u", seconds);
+}
+
+static bool set_log_level(void *context, const char *value, char *error, size_t error_size)
+{
+    struct dns_config *config = context;
+
+    if (log_level_parse(value, &config->log_level))
+        return true;
+    snprintf(error, error_size, "is not error, warning, info or debug");
+    return false;
+}
+
+static void print_log_level(const void *context, struct option_writer *writer)
+{
+    option_value(writer, "%s", log_level_name(((const struct dns_config *)context)->log_level));
+}
+
+#define CONFIG struct dns_config
+
+const struct option_spec dns_options[] = {
+    {"config", "FILE", "read options from this file first; see causeway.conf(5)",
+     OPTION_IS_FILE(CONFIG, file)},
+    {"listen", "ADDRESS",
+     "where to answer: ADDRESS[:PORT] over UDP and TCP, vsock:CID:PORT\n"
+     "(CID or \"any\") or unix:PATH; may be repeated\n"
+     "(default: 127.0.0.1 and [::1], port 53)",
+     OPTION_IS_CALL(set_listen, print_listen)},
+    {"upstream", "UPSTREAM",
+     "whom to ask, in order of preference: tcp://ADDRESS[:PORT],\n"
+     "tls://ADDRESS[:PORT]#NAME, vsock:CID:PORT, unix:PATH; may be\n"
+     "repeated; or resolv-conf[:PATH] for the servers of a file like\n"
+     "/etc/resolv.conf (default: what the parent offers)",
+     OPTION_IS_CALL(set_upstream, print_upstream), .live = true},
+    {"tls-ca", "PATH",
+     "certificates that tls:// upstreams are checked against\n"
+     "(default: the system's)",
+     OPTION_IS_TEXT(CONFIG, tls_ca)},
+    {"host", "NAME=ADDRESS", "answer this name with this address; may be repeated",
+     OPTION_IS_CALL(set_host, print_host), .live = true},
+    {"hosts-file", "PATH", "names to answer from a hosts file, or none\n(default: /etc/hosts)",
+     OPTION_IS_TEXT(CONFIG, hosts_file), .live = true},
+    {"cache", "SIZE", "memory for answers: 64k to 16G, or off (default: 32M)",
+     OPTION_IS_CALL(set_cache, print_cache)},
+    {"serve-stale", "SECONDS",
+     "how long an expired answer may be used when no upstream\nanswers, or off (default: 86400)",
+     OPTION_IS_CALL(set_stale, print_stale), .live = true},
+    {"timeout", "SECONDS", "answer SERVFAIL after so long (default: 4)",
+     OPTION_IS_UNSIGNED(CONFIG, timeout_seconds, 1, 60), .live = true},
+    {"queries", "NUMBER", "unanswered questions in all (default: 4096)",
+     OPTION_IS_UNSIGNED(CONFIG, queries, 1, UPSTREAM_IN_FLIGHT_LIMIT)},
+    {"client-limit", "NUMBER", "unanswered questions of one client address (default: 1024)",
+     OPTION_IS_UNSIGNED(CONFIG, client_limit, 1, UPSTREAM_IN_FLIGHT_LIMIT)},
+    {"tcp-clients", "NUMBER", "connections of clients at a time (default: 256)",
+     OPTION_IS_UNSIGNED(CONFIG, stream_clients, 1, DNS_CLIENTS_MAX)},
+    {"resolv-conf", "PATH",
+     "point this file, usually /etc/resolv.conf, at this server;\nthe original comes back at the "
+     "end",
+     OPTION_IS_TEXT(CONFIG, resolv_conf)},
+    {"docker-daemon-json", "PATH",
+     "point \"dns\" of this file, usually /etc/docker/daemon.json,\nat this server; the original "
+     "comes back at the end",
+     OPTION_IS_TEXT(CONFIG, daemon_json)},
+    {"resolvers-file", "PATH",
+     "where causeway-enclave writes what the parent offers\n(default: " DNS_RESOLVERS_FILE ")",
+     OPTION_IS_TEXT(CONFIG, resolvers_file), .live = true},
+    CONTROL_OPTION_ROWS(CONFIG, control),
+    {"user", "NAME", "run as this user once everything is open", OPTION_IS_TEXT(CONFIG, user)},
+    {"no-sandbox", NULL, "keep all privileges (for debugging)", OPTION_IS_FLAG(CONFIG, no_sandbox)},
+    {"check", NULL, "check options and host, change nothing", OPTION_IS_MODE(CONFIG, check)},
+    {"print-config", NULL, "print the configuration as a file that reads back the same",
+     OPTION_IS_MODE(CONFIG, print_config)},
+    {"log-level", "LEVEL", "error, warning, info or debug (default: info)",
+     OPTION_IS_CALL(set_log_level, print_log_level), .live = true},
+    {.name = NULL},
+};
+
+static void listen_on_loopback(struct dns_config *config)
+{
+    config->listen_default = true;
+    config->listen_count = 2;
+    config->listen[0] = (struct dns_listen){.port = DNS_PORT};
+    config->listen[1] = (struct dns_listen){.port = DNS_PORT};
+    addr_parse("127.0.0.1", &config->listen[0].address);
+    addr_parse("::1", &config->listen[1].address);
+}
+
+/* What is wrong with options that are right one by one. */
+static bool agree(const struct dns_config *config, char *error, size_t error_size)
+{
+    struct ip_addr address;
+
+    if (config->upstream_file != NULL && config->upstream_count > 0)
+        snprintf(error, error_size, "--upstream: resolv-conf stands alone or not at all");
+    else if (config->upstream_file != NULL && config->resolv_conf != NULL &&
+             strcmp(config->upstream_file, config->resolv_conf) == 0)
+        snprintf(error, error_size,
+                 "--resolv-conf would point this server at itself, as "
+                 "--upstream is resolv-conf");
+    else if (config->resolv_conf != NULL && !dns_config_local_address(config, &address))
+        snprintf(error, error_size,
+                 "--resolv-conf needs an address to listen on with port 53: "
+                 "resolv.conf knows no other");
+    else if (config->daemon_json != NULL && !dns_config_container_address(config, &address))
+        snprintf(error, error_size,
+                 "--docker-daemon-json needs --listen with an address that containers reach on "
+                 "port 53 (usually 172.17.0.1): Docker ignores loopback");
+    else
+        return true;
+    return false;
+}
+
+enum options_result dns_config_read_again(struct dns_config *config, int argc, char **argv,
+                                          char *text, char *error, size_t error_size)
+{
+    *config = (struct dns_config){
+        .hosts_file = "/etc/hosts",
+        .cache_bytes = DNS_CACHE_BYTES,
+        .stale_seconds = DNS_STALE_S,
+        .timeout_seconds = 4,
+        .client_limit = 1024,
+        .queries = 4096,
+        .stream_clients = 256,
+        .resolvers_file = DNS_RESOLVERS_FILE,
+        .control.path = DNS_CONTROL_PATH,
+        .log_level = LOG_LEVEL_INFO,
+    };
+    enum options_result result = options_parse_again(
+        dns_options, "causeway-dns", "DNS for a sealed enclave: UDP and TCP in, TCP out", argc,
+        argv, text, config, error, error_size);
+    if (config->listen_count == 0)
+        listen_on_loopback(config);
+    if (result == OPTIONS_OK && !agree(config, error, error_size))
+        return OPTIONS_INVALID;
+    return result;
+}
+
+enum options_result dns_config_read(struct dns_config *config, int argc, char **argv, char *error,
+                                    size_t error_size)
+{
+    return dns_config_read_again(config, argc, argv, NULL, error, error_size);
+}
+
+const char *dns_listen_format(const struct dns_listen *listen, char *out)
+{
+    char address[ADDR_TEXT_BYTES];
+
+    if (listen->is_link)
+        return link_format(&listen->link, out);
+    snprintf(out, DNS_LISTEN_TEXT_BYTES, listen->address.version == 4 ? "%s:%u" : "[%s]:%u",
+             addr_format(&listen->address, address), listen->port);
+    return out;
+}
+
+static bool is_local(const struct ip_addr *address)
+{
+    return address_is_loopback(address) || address_is_any(address);
+}
+
+bool dns_config_local_address(const struct dns_config *config, struct ip_addr *out)
+{
+    const struct dns_listen *found = NULL;
+
+    for (unsigned i = 0; i < config->listen_count; i++) {
+        const struct dns_listen *listen = &config->listen[i];
+        if (listen->is_link || listen->port != DNS_PORT)
+            continue;
+        if (found == NULL || (is_local(&listen->address) && !is_local(&found->address)))
+            found = listen;
+    }
+    if (found == NULL)
+        return false;
+    *out = found->address;
+    if (address_is_any(out))
+        addr_parse(out->version == 4 ? "127.0.0.1" : "::1", out);
+    return true;
+}
+
+bool dns_config_container_address(const struct dns_config *config, struct ip_addr *out)
+{
+    for (unsigned i = 0; i < config->listen_count; i++) {
+        const struct dns_listen *listen = &config->listen[i];
+        if (listen->is_link || listen->port != DNS_PORT || is_local(&listen->address))
+            continue;
+        *out = listen->address;
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dns/resolve/resolver.h"
+
+#include <stdlib.h>
+
+#include "dns/resolve/flights.h"
+#include "runtime/base/clock.h"
+
+#define REFRESH_MS 1000 /* between two looks at the hosts file */
+
+struct resolver {
+    struct resolver_config config;
+    struct upstreams *upstreams;
+    struct flights *flights;
+    uint64_t refresh_ms; /* when to look at the hosts file again */
+    bool failing;        /* the latest question found no upstream that answers */
+
+    /* An answer taken apart, while it is given to those who wait. */
+    uint8_t stored_bytes[DNS_MESSAGE_BYTES];
+    uint16_t stored_ttls[DNS_RECORDS_MAX];
+};
+
+struct resolver *resolver_create(const struct resolver_config *config)
+{
+    struct resolver *resolver = calloc(1, sizeof(*resolver));
+
+    if (resolver == NULL)
+        return NULL;
+    resolver->config = *config;
+    resolver->flights = flights_create(config->queries, config->client_limit);
+    if (resolver->flights != NULL)
+        return resolver;
+    free(resolver);
+    return NULL;
+}
+
+void resolver_free(struct resolver *resolver)
+{
+    if (resolver == NULL)
+        return;
+    flights_free(resolver->flights);
+    free(resolver);
+}
+
+void resolver_use(struct resolver *resolver, struct upstreams *upstreams)
+{
+    resolver->upstreams = upstreams;
+}
+
+void resolver_change(struct resolver *resolver, struct dns_local *local, uint32_t timeout_ms)
+{
+    resolver->config.local = local;
+    resolver->config.timeout_ms = timeout_ms;
+}
+
+unsigned resolver_waiting(const struct resolver *resolver)
+{
+    return flights_waiting(resolver->flights);
+}
+
+unsigned resolver_asking(const struct resolver *resolver)
+{
+    return flights_asking(resolver->flights);
+}
+
+/* ---- answering ---- */
+
+/* What fits: over UDP what the client said it takes, within what a batch of ours holds. */
+static size_t answer_limit(const struct dns_client *client, const struct dns_query *query)
+{
+    size_t limit = client->transport->is_stream ? DNS_MESSAGE_BYTES : query->udp_size;
+
+    return limit < client->transport->answer_max ? limit : client->transport->answer_max;
+}
+
+static void send_answer(struct resolver *resolver, const struct dns_client *client,
+                        const uint8_t *bytes, size_t length)
+{
+    if (length >= DNS_HEADER_BYTES && (bytes[2] & 0x02) != 0) /* TC */
+        resolver->config.counters->answers_cut++;
+    client->transport->send(client, length);
+}
+
+static void answer_error(struct resolver *resolver, const struct dns_client *client,
+                         const struct dns_query *query, uint16_t rcode)
+{
+    uint8_t *out = client->transport->reserve(client, DNS_UDP_BYTES);
+
+    if (out != NULL)
+        send_answer(resolver, client, out, dns_render_error(query, rcode, out, DNS_UDP_BYTES));
+    else
+        resolver->config.counters->drop_client_gone++;
+}
+
+static void answer_servfail(struct resolver *resolver, const struct dns_client *client,
+                            const struct dns_query *query)
+{
+    resolver->config.counters->servfail++;
+    answer_error(resolver, client, query, DNS_SERVFAIL);
+}
+
+static void answer_stored(struct resolver *resolver, const struct dns_client *client,
+                          const struct dns_query *query, const struct dns_stored *stored,
+                          uint32_t age_s, bool is_stale)
+{
+    struct dns_render how = {
+        .limit = answer_limit(client, query),
+        .age_s = age_s,
+        .floor_s = is_stale ? RESOLVER_STALE_TTL_S : 0,
+        .fixed_ttl = is_stale,
+        .keepalive_100ms =
+            client->transport->is_stream ? resolver->config.keepalive_100ms : DNS_NO_KEEPALIVE,
+    };
+    uint8_t *out = client->transport->reserve(client, how.limit);
+
+    if (out != NULL)
+        send_answer(resolver, client, out, dns_render_stored(query, stored, &how, out));
+    else
+        resolver->config.counters->drop_client_gone++;
+}
+
+static enum resolver_result answer_bad(struct resolver *resolver, const struct dns_client *client,
+                                       const struct dns_query *query, enum dns_query_error error)
+{
+    struct dns_counters *counters = resolver->config.counters;
+
+    switch (error) {
+    case DNS_QUERY_SHORT:
+        counters->drop_short++;
+        return RESOLVER_DROPPED;
+    case DNS_QUERY_RESPONSE:
+        counters->drop_response++;
+        return RESOLVER_DROPPED;
+    case DNS_QUERY_FORMAT:
+        counters->bad_format++;
+        answer_error(resolver, client, query, DNS_FORMERR);
+        break;
+    case DNS_QUERY_OPCODE:
+        counters->bad_opcode++;
+        answer_error(resolver, client, query, DNS_NOTIMP);
+        break;
+    case DNS_QUERY_VERSION:
+        counters->bad_version++;
+        answer_error(resolver, client, query, DNS_BADVERS);
+        break;
+    case DNS_QUERY_OK:
+    case DNS_QUERY_ERROR_COUNT:
+        break;
+    }
+    return RESOLVER_ANSWERED;
+}
+
+/* RFC 6895 3.1: 128 to 255 are types of questions, not of records. */
+static bool is_question_type(uint16_t type)
+{
+    return type == DNS_TYPE_OPT || (type >= 128 && type <= 255);
+}
+
+/* Questions that are neither forwarded nor failed: transfers, ANY, other classes. */
+static bool answer_special(struct resolver *resolver, const struct dns_client *client,
+                           const struct dns_query *query)
+{
+    static const uint8_t hinfo[] = {7, 'R', 'F', 'C', '8', '4', '8', '2', 0}; /* RFC 8482 4.2 */
+    static const struct dns_local_record record = {13, sizeof(hinfo), hinfo};
+    const uint32_t ttl_s = 3600;
+    bool is_internet = query->question.class == DNS_CLASS_IN;
+
+    if (is_internet && query->question.type == DNS_TYPE_ANY) {
+        size_t limit = answer_limit(client, query);
+        uint8_t *out = client->transport->reserve(client, limit);
+        resolver->config.counters->any++;
+        if (out != NULL)
+            send_answer(resolver, client, out,
+                        dns_render_local(query, DNS_NOERROR, &record, 1, ttl_s, limit, out));
+        return true;
+    }
+    if (is_internet && !is_question_type(query->question.type))
+        return false;
+    resolver->config.counters->refused++;
+    answer_error(resolver, client, query, DNS_REFUSED);
+    return true;
+}
+
+static bool answer_local(struct resolver *resolver, const struct dns_client *client,
+                         const struct dns_query *query)
+{
+    size_t limit = answer_limit(client, query);
+    uint8_t *out = client->transport->reserve(client, limit);
+
+    if (out == NULL)
+        return false;
+    size_t length = dns_local_answer(resolver->config.local, query, limit, out);
+    if (length == 0) {
+        client->transport->send(client, 0);
+        return false;
+    }
+    resolver->config.counters->local++;
+    send_answer(resolver, client, out, length);
+    return true;
+}
+
+/* ---- asking ---- */
+
+/* False: the upstreams' table is full. */
+static bool ask_upstreams(struct resolver *resolver, const struct flight *flight,
+                          const struct dns_query *query, uint64_t now_ms)
+{
+    if (!upstreams_ask(resolver->upstreams, flights_token(resolver->flights, flight), query, now_ms,
+                       now_ms + resolver->config.timeout_ms))
+        return false;
+    resolver->config.counters->asked++;
+    return true;
+}
+
+/* NULL: a table is full. */
+static struct flight *start_flight(struct resolver *resolver, const struct dns_query *query,
+                                   uint64_t now_ms)
+{
+    struct flight *flight = flights_start(resolver->flights, query, now_ms);
+
+    if (flight == NULL)
+        return NULL;
+    if (!ask_upstreams(resolver, flight, query, now_ms)) {
+        flights_end(resolver->flights, flight);
+        return NULL;
+    }
+    return flight;
+}
+
+/* The flight of this question: one that there is, or a new one. NULL: a table is full. */
+static struct flight *board(struct resolver *resolver, const struct dns_query *query,
+                            uint64_t now_ms)
+{
+    struct flight *flight = flights_find(resolver->flights, query);
+
+    if (flight != NULL) {
+        resolver->config.counters->joined++;
+        return flight;
+    }
+    flight = start_flight(resolver, query, now_ms);
+    if (flight != NULL && resolver->config.cache != NULL)
+        flights_join_line(resolver->flights, flight);
+    return flight;
+}
+
+static enum resolver_result wait_for_answer(struct resolver *resolver,
+                                            const struct dns_client *client,
+                                            const struct dns_query *query, uint64_t now_ms)
+{
+    struct dns_counters *counters = resolver->config.counters;
+    enum flights_room room = flights_reserve(resolver->flights, client);
+    struct flight *flight = room == FLIGHTS_ROOM ? board(resolver, query, now_ms) : NULL;
+
+    if (flight != NULL) {
+        flights_wait(resolver->flights, flight, client, query,
+                     now_ms + resolver->config.timeout_ms);
+        return RESOLVER_WAITING;
+    }
+    if (room == FLIGHTS_ROOM)
+        flights_give_up(resolver->flights, client);
+    ++*(room == FLIGHTS_CLIENT_LIMIT ? &counters->limit_client_limit
+                                     : &counters->limit_queries_limit);
+    answer_servfail(resolver, client, query);
+    return RESOLVER_ANSWERED;
+}
+
+/* ---- the cache ---- */
+
+/*
+ * An expired answer, and the upstreams are known not to answer: it is given at once, and a flight
+ * that nobody waits for finds out whether they do again. True: answered.
+ */
+static bool answer_stale(struct resolver *resolver, const struct dns_client *client,
+                         const struct dns_query *query, const struct dns_cache_hit *hit,
+                         uint64_t now_ms)
+{
+    struct flight *flight = flights_find(resolver->flights, query);
+
+    if (!resolver->failing && (flight == NULL || !flight->stale_given))
+        return false;
+    resolver->config.counters->stale++;
+    answer_stored(resolver, client, query, &hit->stored, hit->age_s, true);
+    if (flight == NULL && (flight = start_flight(resolver, query, now_ms)) != NULL) {
+        flight->stale_given = true;
+        resolver->config.counters->refreshed++;
+    }
+    return true;
+}
+
+static bool answer_from_cache(struct resolver *resolver, const struct dns_client *client,
+                              const struct dns_query *query, uint64_t now_ms)
+{
+    struct dns_cache_key key = {&query->question, query->dnssec_ok, query->checking_disabled};
+    struct dns_cache_hit hit;
+
+    if (resolver->config.cache == NULL)
+        return false;
+    switch (dns_cache_find(resolver->config.cache, &key, now_ms, &hit)) {
+    case DNS_CACHE_MISS:
+        break;
+    case DNS_CACHE_FRESH:
+        resolver->config.counters->hits++;
+        answer_stored(resolver, client, query, &hit.stored, hit.age_s, false);
+        return true;
+    case DNS_CACHE_STALE:
+        return answer_stale(resolver, client, query, &hit, now_ms);
+    }
+    return false;
+}
+
+enum resolver_result resolver_ask(struct resolver *resolver, const struct dns_client *client,
+                                  const uint8_t *bytes, size_t length, uint64_t now_ms)
+{
+    struct dns_query query;
+    enum dns_query_error error = dns_query_parse(bytes, length, &query);
+
+    if (error != DNS_QUERY_OK)
+        return answer_bad(resolver, client, &query, error);
+    if (now_ms >= resolver->refresh_ms) {
+        dns_local_refresh(resolver->config.local);
+        resolver->refresh_ms = now_ms + REFRESH_MS;
+    }
+    if (answer_special(resolver, client, &query) || answer_local(resolver, client, &query) ||
+        answer_from_cache(resolver, client, &query, now_ms))
+        return RESOLVER_ANSWERED;
+    return wait_for_answer(resolver, client, &query, now_ms);
+}
+
+/* ---- the upstreams' answer ---- */
+
+static void give_stored(struct resolver *resolver, const struct waiter *waiter,
+                        const struct dns_cache_hit *hit)
+{
+    resolver->config.counters->stale++;
+    answer_stored(resolver, &waiter->client, &waiter->query, &hit->stored, hit->age_s, true);
+}
+
+/* Gives those who wait what the cache still has. False: it has nothing. */
+static bool give_stale(struct resolver *resolver, struct flight *flight, uint64_t now_ms)
+{
+    struct dns_cache_key key = {&flight->question, flight->dnssec_ok, flight->checking_disabled};
+    struct dns_cache_hit hit;
+    struct waiter *waiter;
+
+    if (resolver->config.cache == NULL ||
+        dns_cache_find(resolver->config.cache, &key, now_ms, &hit) == DNS_CACHE_MISS)
+        return false;
+    while ((waiter = flights_take(resolver->flights, flight)) != NULL)
+        give_stored(resolver, waiter, &hit);
+    return true;
+}
+
+static void give_answer(struct resolver *resolver, struct flight *flight,
+                        const struct dns_stored *stored)
+{
+    struct waiter *waiter;
+
+    while ((waiter = flights_take(resolver->flights, flight)) != NULL)
+        answer_stored(resolver, &waiter->client, &waiter->query, stored, 0, false);
+}
+
+static void give_servfail(struct resolver *resolver, const struct waiter *waiter, uint64_t *reason)
+{
+    ++*reason;
+    answer_servfail(resolver, &waiter->client, &waiter->query);
+}
+
+static void give_failure(struct resolver *resolver, struct flight *flight, uint64_t *reason)
+{
+    struct waiter *waiter;
+
+    while ((waiter = flights_take(resolver->flights, flight)) != NULL)
+        give_servfail(resolver, waiter, reason);
+}
+
+/* Those whose patience is over, in whatever flight they are. */
+static void give_up(struct resolver *resolver, uint64_t now_ms)
+{
+    uint64_t *reason = &resolver->config.counters->failures[UPSTREAM_TIMEOUT];
+    struct waiter *waiter;
+
+    while ((waiter = flights_take_expired(resolver->flights, now_ms)) != NULL)
+        give_servfail(resolver, waiter, reason);
+}
+
+/* RFC 8767 4: what is neither an answer nor a denial is a failure to refresh. */
+static bool resolves(const struct dns_answer *answer)
+{
+    return answer->rcode == DNS_NOERROR || answer->rcode == DNS_NXDOMAIN;
+}
+
+/* An answer came: it is kept, and given to those who wait. */
+static void take_answer(struct resolver *resolver, struct flight *flight,
+                        const struct dns_answer *answer, uint64_t now_ms)
+{
+    struct dns_counters *counters = resolver->config.counters;
+    struct dns_cache_key key = {&flight->question, flight->dnssec_ok, flight->checking_disabled};
+    struct dns_stored stored;
+
+    if (!resolves(answer) && give_stale(resolver, flight, now_ms))
+        return;
+    if (!dns_stored_make(answer, resolver->stored_bytes, resolver->stored_ttls, DNS_RECORDS_MAX,
+                         &stored)) {
+        give_failure(resolver, flight, &counters->limit_unusable_answer);
+        return;
+    }
+    give_answer(resolver, flight, &stored);
+    if (answer->cacheable && resolver->config.cache != NULL)
+        dns_cache_insert(resolver->config.cache, &key, answer, &stored, now_ms);
+}
+
+/*
+ * The upstreams have been silent for a whole --timeout. Who joined late has not waited that long:
+ * the question is asked again for those. So a question that is never answered is asked once in a
+ * --timeout, however many ask for it (RFC 9520 2.2 is about those that ask more often). True:
+ * asked.
+ */
+static bool ask_again(struct resolver *resolver, struct flight *flight, uint64_t now_ms)
+{
+    give_up(resolver, now_ms);
+    const struct waiter *first = flights_first(flight);
+    if (first == NULL)
+        return false;
+    flights_renew(flight);
+    return ask_upstreams(resolver, flight, &first->query, now_ms);
+}
+
+void resolver_done(void *context, uint64_t token, enum upstream_failure failure,
+                   const struct dns_answer *answer)
+{
+    struct resolver *resolver = context;
+    struct flight *flight = flights_by_token(resolver->flights, token);
+    uint64_t now_ms = clock_ms();
+
+    if (flight == NULL)
+        return;
+    resolver->failing = failure != UPSTREAM_ANSWERED && failure != UPSTREAM_FULL;
+    if (failure == UPSTREAM_ANSWERED) {
+        take_answer(resolver, flight, answer, now_ms);
+    } else if (!give_stale(resolver, flight, now_ms)) {
+        if (failure == UPSTREAM_TIMEOUT && ask_again(resolver, flight, now_ms))
+            return;
+        give_failure(resolver, flight, &resolver->config.counters->failures[failure]);
+    }
+    flights_end(resolver->flights, flight);
+}
+
+/* ---- time ---- */
+
+int resolver_timeout(const struct resolver *resolver, uint64_t now_ms)
+{
+    const struct flight *first = flights_first_in_line(resolver->flights);
+    uint64_t due_ms = flights_deadline(resolver->flights);
+
+    if (first != NULL && first->asked_ms + RESOLVER_STALE_MS < due_ms)
+        due_ms = first->asked_ms + RESOLVER_STALE_MS;
+    if (due_ms == UINT64_MAX)
+        return -1;
+    return due_ms > now_ms ? (int)(due_ms - now_ms) : 0;
+}
+
+void resolver_tick(struct resolver *resolver, uint64_t now_ms)
+{
+    struct flight *first;
+
+    while ((first = flights_first_in_line(resolver->flights)) != NULL &&
+           now_ms >= first->asked_ms + RESOLVER_STALE_MS) {
+        flights_leave_line(first);
+        first->stale_given = give_stale(resolver, first, now_ms);
+    }
+    give_up(resolver, now_ms);
+}

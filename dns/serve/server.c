@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dns/serve/server.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <seccomp.h>
+
+#include "runtime/base/clock.h"
+
+#define OTHER_FILES 64 /* open besides the clients' connections: listeners, upstreams, the loop */
+
+/* By subject: datagrams in batches; files that are followed; what OpenSSL asks about the process.
+ */
+static const int sandbox_calls[] = {
+    SCMP_SYS(recvmmsg),
+    SCMP_SYS(sendmmsg),
+    SCMP_SYS(inotify_init1),
+    SCMP_SYS(inotify_add_watch),
+    SCMP_SYS(inotify_rm_watch),
+    SCMP_SYS(pread64),
+    SCMP_SYS(readv),
+    SCMP_SYS(access),
+    SCMP_SYS(faccessat2),
+    SCMP_SYS(stat),
+    SCMP_SYS(getdents64),
+    SCMP_SYS(getuid),
+    SCMP_SYS(geteuid),
+    SCMP_SYS(getgid),
+    SCMP_SYS(getegid),
+    SCMP_SYS(uname),
+    SCMP_SYS(sysinfo),
+};
+const struct sandbox_profile dns_server_sandbox = {
+    .calls = sandbox_calls,
+    .call_count = sizeof(sandbox_calls) / sizeof(sandbox_calls[0]),
+    .files_read_only = true,
+};
+
+/* ---- opening ---- */
+
+static int allow_files(const struct dns_config *config, char *error, size_t error_size)
+{
+    struct rlimit limit;
+    rlim_t needed = config->stream_clients + OTHER_FILES;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)
+        return 0;
+    limit.rlim_cur = needed;
+    if (limit.rlim_max >= needed && setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        return 0;
+    snprintf(error, error_size,
+             "--tcp-clients %u needs %lu open files, but this process may have "
+             "only %lu",
+             config->stream_clients, (unsigned long)needed, (unsigned long)limit.rlim_max);
+    return -1;
+}
+
+static struct dns_local *make_local(const struct dns_config *config, char *error, size_t error_size)
+{
+    bool has_file = strcmp(config->hosts_file, "none") != 0;
+    struct dns_local *local = dns_local_create(has_file ? config->hosts_file : NULL);
+    char reason[200];
+
+    if (local == NULL)
+        snprintf(error, error_size, "no memory for local names");
+    for (unsigned i = 0; local != NULL && i < config->host_count; i++) {
+        if (dns_local_add(local, config->hosts[i], reason, sizeof(reason)))
+            continue;
+        snprintf(error, error_size, "--host: '%.200s' %s", config->hosts[i], reason);
+        dns_local_free(local);
+        return NULL;
+    }
+    return local;
+}
+
+static int make_resolver(struct dns_server *server, char *error, size_t error_size)
+{
+    const struct dns_config *config = server->config;
+    struct resolver_config resolver = {
+        .queries = config->queries,
+        .client_limit = config->client_limit,
+        .timeout_ms = config->timeout_seconds * 1000,
+        .keepalive_100ms = STREAM_IDLE_MS / 100,
+        .counters = &server->counters,
+    };
+
+    if (config->cache_bytes > 0) {
+        server->cache = dns_cache_create(config->cache_bytes, config->stale_seconds);
+        if (server->cache == NULL) {
+            snprintf(error, error_size, "no memory for a cache of %zu bytes", config->cache_bytes);
+            return -1;
+        }
+    }
+    server->local = make_local(config, error, error_size);
+    if (server->local == NULL)
+        return -1;
+    resolver.cache = server->cache;
+    resolver.local = server->local;
+    server->resolver = resolver_create(&resolver);
+    if (server->resolver != NULL)
+        return 0;
+    snprintf(error, error_size, "no memory for %u queries", config->queries);
+    return -1;
+}
+
+static bool has_tls(const struct dns_config *config)
+{
+    for (unsigned i = 0; i < config->upstream_count; i++)
+        if (config->upstreams[i].kind == UPSTREAM_TLS)
+            return true;
+    return false;
+}
+
+static int make_upstreams(struct dns_server *server, char *error, size_t error_size)
+{
+    const struct dns_config *config = server->config;
+    struct upstreams_config upstreams = {
+        .count = config->upstream_count,
+        .tls_ca = config->tls_ca,
+        .in_flight_max = config->queries,
+        .idle_ms = UPSTREAM_IDLE_MS,
+        .attempt_ms = UPSTREAM_ATTEMPT_MS,
+        .done = resolver_done,
+        .context = server->resolver,
+    };
+
+    /* For what they need of the host; they are put in place by find_upstreams(). */
+    memcpy(upstreams.specs, config->upstreams, sizeof(upstreams.specs));
+    server->upstreams = upstreams_create(server->loop, &upstreams, error, error_size);
+    if (server->upstreams == NULL)
+        return -1;
+    server->has_tls = has_tls(config);
+    resolver_use(server->resolver, server->upstreams);
+    return 0;
+}
+
+static void upstreams_changed(void *context, const struct upstream_spec *specs, unsigned count)
+{
+    struct dns_server *server = context;
+
+    upstreams_replace(server->upstreams, specs, count);
+}
+
+/* The file that upstreams come from; NULL: they are pinned. */
+static const char *path_to_follow(const struct dns_config *config)
+{
+    if (config->upstream_count > 0)
+        return NULL;
+    return config->upstream_file != NULL ? config->upstream_file : config->resolvers_file;
+}
+
+static struct follow *follow_file(struct dns_server *server, const char *path, char *error,
+                                  size_t error_size)
+{
+    const struct dns_config *config = server->config;
+    struct ip_addr own[DNS_LISTENERS_MAX];
+    struct follow_config follow = {
+        .path = path,
+        .own = own,
+        .changed = upstreams_changed,
+        .context = server,
+    };
+
+    for (unsigned i = 0; i < config->listen_count; i++)
+        if (!config->listen[i].is_link && config->listen[i].port == DNS_PORT)
+            own[follow.own_count++] = config->listen[i].address;
+    return follow_open(server->loop, &follow, error, error_size);
+}
+
+/* Without pinned upstreams they come from a file, and change with it. */
+static int find_upstreams(struct dns_server *server, const struct dns_config *config, char *error,
+                          size_t error_size)
+{
+    const char *path = path_to_follow(config);
+    const struct upstream_spec *specs = config->upstreams;
+    unsigned count = config->upstream_count;
+    struct follow *follow = NULL;
+
+    if (path != NULL) {
+        follow = follow_file(server, path, error, error_size);
+        if (follow == NULL)
+            return -1;
+        count = follow_servers(follow, &specs);
+    }
+    follow_close(server->follow);
+    server->follow = follow;
+    upstreams_replace(server->upstreams, specs, count);
+    return 0;
+}
+
+/* One address for both transports. 0 or negative errno. */
+static int listen_at(struct dns_server *server, const struct dns_listen *where, bool *foreign)
+{
+    int result = streams_listen(server->streams, where, foreign);
+
+    if (result < 0 || where->is_link)
+        return result;
+    struct listen_udp *made = listen_udp_open(server->loop, server->resolver, &server->counters,
+                                              &where->address, where->port, foreign, &result);
+    if (made != NULL)
+        server->datagrams[server->datagram_count++] = made;
+    return result;
+}
+
+static int make_listeners(struct dns_server *server, char *error, size_t error_size)
+{
+    const struct dns_config *config = server->config;
+    struct streams_config streams = {server->loop, server->resolver, &server->counters,
+                                     config->stream_clients, config->client_limit};
+    char text[DNS_LISTEN_TEXT_BYTES];
+
+    server->streams = streams_create(&streams);
+    if (server->streams == NULL) {
+        snprintf(error, error_size, "no memory for %u clients", config->stream_clients);
+        return -1;
+    }
+    for (unsigned i = 0; i < config->listen_count; i++) {
+        bool foreign = false, missing_is_fine = config->listen_default && i > 0;
+        int result = listen_at(server, &config->listen[i], missing_is_fine ? NULL : &foreign);
+        dns_listen_format(&config->listen[i], text);
+        server->listening[i] = result == 0;
+        if (result == -EADDRNOTAVAIL || (result == -EAFNOSUPPORT && missing_is_fine)) {
+            log_info("%s is not an address of this machine: not listening there", text);
+        } else if (result < 0) {
+            snprintf(error, error_size, "cannot listen on %s: %s", text, strerror(-result));
+            return -1;
+        } else if (foreign) {
+            log_info("%s is not an address of this machine yet: listening for when it is", text);
+        } else {
+            log_info("listening on %s", text);
+        }
+    }
+    return 0;
+}
+
+int dns_server_open(struct dns_server *server, const struct dns_config *config,
+                    struct event_loop *loop, char *error, size_t error_size)
+{
+    *server = (struct dns_server){.config = config, .loop = loop};
+    if (allow_files(config, error, error_size) < 0 ||
+        make_resolver(server, error, error_size) < 0 ||
+        make_upstreams(server, error, error_size) < 0 ||
+        find_upstreams(server, config, error, error_size) < 0 ||
+        make_listeners(server, error, error_size) < 0)
+        return -1;
+    return 0;
+}
+
+void dns_server_close(struct dns_server *server)
+{
+    for (unsigned i = 0; i < server->datagram_count; i++)
+        listen_udp_close(server->datagrams[i]);
+    if (server->streams != NULL)
+        streams_free(server->streams);
+    follow_close(server->follow);
+    upstreams_free(server->upstreams);
+    resolver_free(server->resolver);
+    if (server->cache != NULL)
+        dns_cache_free(server->cache);
+    if (server->local != NULL)
+        dns_local_free(server->local);
+}
+
+/* ---- changing ---- */
+
+static bool follows_still(const struct dns_server *server, const struct dns_config *fresh)
+{
+    const char *path = path_to_follow(fresh);
+
+    return path != NULL && server->follow != NULL && strcmp(path, follow_path(server->follow)) == 0;
+}
+
+int dns_server_change(struct dns_server *server, const struct dns_config *fresh, char *error,
+                      size_t error_size)
+{
+    if (has_tls(fresh) && !server->has_tls) {
+        snprintf(error, error_size,
+                 "--upstream: the first one of tls:// needs a restart, to load certificates");
+        return -1;
+    }
+    struct dns_local *local = make_local(fresh, error, error_size);
+    if (local == NULL)
+        return -1;
+    if (!follows_still(server, fresh) && find_upstreams(server, fresh, error, error_size) < 0) {
+        dns_local_free(local);
+        return -1;
+    }
+    resolver_change(server->resolver, local, fresh->timeout_seconds * 1000);
+    dns_local_free(server->local);
+    server->local = local;
+    if (server->cache != NULL)
+        dns_cache_set_stale(server->cache, fresh->stale_seconds);
+    return 0;
+}
+
+void dns_server_flush(struct dns_server *server)
+{
+    server->counters.flushes++;
+    dns_local_refresh(server->local);
+    if (server->cache != NULL)
+        dns_cache_flush(server->cache);
+    log_info("the cache is empty now");
+}
+
+/* ---- running ---- */
+
+static int follow_wait(const struct dns_server *server, uint64_t now_ms)
+{
+    return server->follow != NULL ? follow_timeout(server->follow, now_ms) : -1;
+}
+
+int dns_server_turn(struct dns_server *server, int at_most_ms)
+{
+    uint64_t now_ms = clock_ms();
+    int timeout_ms = event_sooner(at_most_ms, follow_wait(server, now_ms));
+
+    timeout_ms = event_sooner(timeout_ms, upstreams_timeout(server->upstreams, now_ms));
+    timeout_ms = event_sooner(timeout_ms, resolver_timeout(server->resolver, now_ms));
+    timeout_ms = event_sooner(timeout_ms, streams_timeout(server->streams, now_ms));
+    int result = event_wait(server->loop, timeout_ms);
+
+    now_ms = clock_ms();
+    if (server->follow != NULL)
+        follow_tick(server->follow, now_ms);
+    if (upstreams_timeout(server->upstreams, now_ms) == 0)
+        upstreams_tick(server->upstreams, now_ms);
+    resolver_tick(server->resolver, now_ms);
+    streams_tick(server->streams, now_ms);
+    streams_flush(server->streams);
+    for (unsigned i = 0; i < server->datagram_count; i++)
+        listen_udp_flush(server->datagrams[i]);
+    return result;
+}

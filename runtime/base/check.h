@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The report of --check: one finding a line, each with what follows from it. */
+#ifndef CAUSEWAY_RUNTIME_BASE_CHECK_H
+#define CAUSEWAY_RUNTIME_BASE_CHECK_H
+
+#include <stdbool.h>
+
+struct check_report {
+    unsigned failures; /* findings that keep the daemon from working */
+};
+
+/* A thing the daemon cannot work without. remedy is printed when it is missing. */
+void check_required(struct check_report *report, bool there, const char *what, const char *remedy);
+/* A thing with a fall-back. cost says what is used instead. */
+void check_optional(struct check_report *report, bool there, const char *what, const char *cost);
+
+/* Prints the closing line; the exit status for main(). */
+int check_finish(const struct check_report *report);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/base/options_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HELP_COLUMN 30
+
+bool option_number(const char *text, unsigned long minimum, unsigned long maximum,
+                   unsigned long *out)
+{
+    char *end;
+
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (errno != 0 || *end != '\0' || value < minimum || value > maximum)
+        return false;
+    *out = value;
+    return true;
+}
+
+static void print_help_row(const char *name, const char *argument, const char *help)
+{
+    int width = printf("  --%s%s%s", name, argument ? " " : "", argument ? argument : "");
+
+    for (const char *line = help; line != NULL; width = 0) {
+        const char *end = strchr(line, '\n');
+        int length = end ? (int)(end - line) : (int)strlen(line);
+        if (width >= HELP_COLUMN)
+            width = printf("\n") - 1;
+        printf("%*s%.*s\n", HELP_COLUMN - width, "", length, line);
+        line = end ? end + 1 : NULL;
+    }
+}
+
+static void print_help(const struct option_spec *table, const char *program, const char *summary)
+{
+    printf("%s %s: %s\n\nUsage: %s [OPTION]...\n\n", program, CAUSEWAY_VERSION, summary, program);
+    for (const struct option_spec *row = table; row->name != NULL; row++)
+        print_help_row(row->name, row->argument, row->help);
+    print_help_row("help", NULL, "print this text");
+    print_help_row("version", NULL, "print the version");
+}
+
+const struct option_spec *options_find(const struct option_spec *table, const char *name,
+                                       size_t length)
+{
+    for (const struct option_spec *row = table; row->name != NULL; row++)
+        if (strlen(row->name) == length && memcmp(row->name, name, length) == 0)
+            return row;
+    return NULL;
+}
+
+/* What a file could not give back: a line is one value, and blanks around it do not count. */
+static bool is_plain(const char *value)
+{
+    for (const char *c = value; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            return false;
+    size_t length = strlen(value);
+    return length == 0 || (value[0] != ' ' && value[length - 1] != ' ');
+}
+
+/* A copy of a value for a message: nothing in it moves the cursor. */
+static const char *printable(const char *value, char *out, size_t size)
+{
+    size_t length = 0;
+
+    for (; value[length] != '\0' && length + 1 < size; length++)
+        out[length] = (unsigned char)value[length] < ' ' ? '?' : value[length];
+    out[length] = '\0';
+    return out;
+}
+
+bool options_set(const struct option_spec *row, void *context, const char *value, char *error,
+                 size_t error_size)
+{
+    void *target = (char *)context + row->offset;
+    unsigned long number;
+    char reason[200] = "is not acceptable", shown[201];
+
+    if (!is_plain(value)) {
+        snprintf(error, error_size, "'%s' has a control character in it, or a blank at an end",
+                 printable(value, shown, sizeof(shown)));
+        return false;
+    }
+    switch (row->kind) {
+    case OPTION_FLAG:
+    case OPTION_MODE:
+        *(bool *)target = true;
+        return true;
+    case OPTION_FILE:
+        ((struct option_file *)target)->path = value;
+        return true;
+    case OPTION_TEXT:
+        *(const char **)target = value;
+        return true;
+    case OPTION_UNSIGNED:
+        if (option_number(value, row->minimum, row->maximum, &number)) {
+            *(unsigned *)target = (unsigned)number;
+            return true;
+        }
+        snprintf(reason, sizeof(reason), "is not a number from %u to %u", row->minimum,
+                 row->maximum);
+        break;
+    case OPTION_CALL:
+        if (row->set(context, value, reason, sizeof(reason)))
+            return true;
+        break;
+    }
+    snprintf(error, error_size, "'%s' %s", printable(value, shown, sizeof(shown)), reason);
+    return false;
+}
+
+/* One option of the line and its value; *at is the index of its word, then of its last one. */
+static const struct option_spec *next_option(const struct option_spec *table, char **argv, int *at,
+                                             const char **value, char *error, size_t error_size)
+{
+    const char *word = argv[*at], *equals = strchr(word, '=');
+    size_t length = equals ? (size_t)(equals - word) : strlen(word);
+    const struct option_spec *row =
+        length > 2 && memcmp(word, "--", 2) == 0 ? options_find(table, word + 2, length - 2) : NULL;
+
+    *value = equals ? equals + 1 : NULL;
+    if (row == NULL) {
+        snprintf(error, error_size, "unknown option '%.200s' (see --help)", word);
+    } else if (row->argument == NULL) {
+        if (*value == NULL)
+            return row;
+        snprintf(error, error_size, "--%s takes no value", row->name);
+    } else {
+        if (*value != NULL || (*value = argv[++*at]) != NULL)
+            return row;
+        snprintf(error, error_size, "--%s needs a value: %s", row->name, row->argument);
+    }
+    return NULL;
+}
+
+/* Walks over the line: once for the row of the configuration file alone, once for the others. */
+static bool walk(const struct option_spec *table, int argc, char **argv, bool file_row,
+                 void *context, char *error, size_t error_size)
+{
+    char reason[512];
+    const char *value;
+
+    for (int i = 1; i < argc; i++) {
+        const struct option_spec *row = next_option(table, argv, &i, &value, error, error_size);
+        if (row == NULL)
+            return false;
+        if ((row->kind == OPTION_FILE) == file_row &&
+            !options_set(row, context, value ? value : "", reason, sizeof(reason))) {
+            snprintf(error, error_size, "--%s: %s", row->name, reason);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Is --help or --version an option of this line, ahead of any mistake? */
+static bool asks_for_help(const struct option_spec *table, const char *program, const char *summary,
+                          int argc, char **argv)
+{
+    char ignored[512];
+    const char *value;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            print_help(table, program, summary);
+            return true;
+        }
+        if (strcmp(argv[i], "--version") == 0) {
+            printf("%s %s\n", program, CAUSEWAY_VERSION);
+            return true;
+        }
+        if (next_option(table, argv, &i, &value, ignored, sizeof(ignored)) == NULL)
+            return false;
+    }
+    return false;
+}
+
+static struct option_file *file_of(const struct option_spec *table, void *context)
+{
+    for (const struct option_spec *row = table; row->name != NULL; row++)
+        if (row->kind == OPTION_FILE)
+            return (struct option_file *)((char *)context + row->offset);
+    return NULL;
+}
+
+static bool read_file(const struct option_spec *table, struct option_file *file, void *context,
+                      char *error, size_t error_size)
+{
+    char reason[512];
+
+    if (file == NULL || file->path == NULL)
+        return true;
+    if (file->text == NULL)
+        file->text = options_load(file->path, reason, sizeof(reason));
+    if (file->text == NULL) {
+        snprintf(error, error_size, "--config: %s", reason);
+        return false;
+    }
+    return options_parse_text(table, file->path, file->text, context, error, error_size);
+}
+
+enum options_result options_parse_again(const struct option_spec *table, const char *program,
+                                        const char *summary, int argc, char **argv, char *text,
+                                        void *context, char *error, size_t error_size)
+{
+    struct option_file *file = file_of(table, context);
+
+    if (file != NULL)
+        *file = (struct option_file){.text = text};
+    if (asks_for_help(table, program, summary, argc, argv))
+        return OPTIONS_HELP;
+    return walk(table, argc, argv, true, context, error, error_size) &&
+                   read_file(table, file, context, error, error_size) &&
+                   walk(table, argc, argv, false, context, error, error_size)
+               ? OPTIONS_OK
+               : OPTIONS_INVALID;
+}
+
+enum options_result options_parse(const struct option_spec *table, const char *program,
+                                  const char *summary, int argc, char **argv, void *context,
+                                  char *error, size_t error_size)
+{
+    return options_parse_again(table, program, summary, argc, argv, NULL, context, error,
+                               error_size);
+}
+
+bool options_set_key(const struct option_spec *table, const char *key, const char *value,
+                     void *context, char *error, size_t error_size)
+{
+    const struct option_spec *row = options_find(table, key, strlen(key));
+    char reason[512];
+
+    if (row == NULL)
+        snprintf(error, error_size, "unknown key '%.200s'", key);
+    else if (!options_set(row, context, value, reason, sizeof(reason)))
+        snprintf(error, error_size, "%s: %s", key, reason);
+    else
+        return true;
+    return false;
+}

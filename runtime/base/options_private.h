@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of options share. */
+#ifndef CAUSEWAY_RUNTIME_BASE_OPTIONS_PRIVATE_H
+#define CAUSEWAY_RUNTIME_BASE_OPTIONS_PRIVATE_H
+
+#include "runtime/base/options.h"
+
+/* The row of that name; NULL if there is none. */
+const struct option_spec *options_find(const struct option_spec *table, const char *name,
+                                       size_t length);
+
+/* Sets a value that is not a flag's. False with "'VALUE' REASON". */
+bool options_set(const struct option_spec *row, void *context, const char *value, char *error,
+                 size_t error_size);
+
+#endif

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rtnetlink socket, links, and the veth pair that stands for a network card.
+ *
+ * Theory of operation of netdev_veth_ensure(): the kernel makes a pair in one request but takes no
+ * alias in it, so there is a moment in which a pair of ours does not carry our mark yet. A process
+ * killed in that moment leaves an unmarked pair; it is known by both names and both MAC addresses.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "runtime/base/log.h"
+#include "runtime/host/netdev_private.h"
+
+/* The kernel fills a dump's buffer to at most 32 KB (net/netlink/af_netlink.c, netlink_dump()). */
+#define ANSWER_BYTES 32768
+
+int netdev_open(struct netdev *nd)
+{
+    int one = 1;
+
+    memset(nd, 0, sizeof(*nd));
+    nd->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+    if (nd->socket == NULL)
+        return -errno;
+    if (mnl_socket_bind(nd->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+        int error = -errno;
+        netdev_close(nd);
+        return error;
+    }
+    nd->port = mnl_socket_get_portid(nd->socket);
+    /* Explanations in error messages (Linux 4.12); without them an errno must do. */
+    (void)mnl_socket_setsockopt(nd->socket, NETLINK_EXT_ACK, &one, sizeof(one));
+    (void)mnl_socket_setsockopt(nd->socket, NETLINK_CAP_ACK, &one, sizeof(one));
+    return 0;
+}
+
+void netdev_close(struct netdev *nd)
+{
+    if (nd->socket != NULL)
+        mnl_socket_close(nd->socket);
+    nd->socket = NULL;
+}
+
+void *request_begin(struct request *request, uint16_t type, uint16_t flags, size_t family_bytes)
+{
+    memset(request->buffer, 0, sizeof(request->buffer));
+    request->header = mnl_nlmsg_put_header(request->buffer);
+    request->header->nlmsg_type = type;
+    request->header->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+    return mnl_nlmsg_put_extra_header(request->header, family_bytes);
+}
+
+/* The end of an exchange: an errno, with the kernel's explanation behind it. */
+static int on_error_message(const struct nlmsghdr *message, void *context)
+{
+    const struct nlmsgerr *error = mnl_nlmsg_get_payload(message);
+    const struct nlattr *attribute;
+
+    (void)context;
+    if (mnl_nlmsg_get_payload_len(message) < sizeof(*error)) {
+        errno = EBADMSG;
+        return MNL_CB_ERROR;
+    }
+    if (error->error == 0)
+        return MNL_CB_STOP;
+    /* With NETLINK_CAP_ACK the request is not echoed beyond its header. */
+    if ((message->nlmsg_flags & NLM_F_ACK_TLVS) && (message->nlmsg_flags & NLM_F_CAPPED)) {
+        mnl_attr_for_each(attribute, message, sizeof(*error))
+        {
+            if (mnl_attr_get_type(attribute) == NLMSGERR_ATTR_MSG &&
+                mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
+                log_debug("rtnetlink: %s: %s", strerror(-error->error),
+                          mnl_attr_get_str(attribute));
+        }
+    }
+    errno = -error->error;
+    return MNL_CB_ERROR;
+}
+
+/* The end of a dump, with an errno of its own if the dump broke off. */
+static int on_done(const struct nlmsghdr *message, void *context)
+{
+    const int *status = mnl_nlmsg_get_payload(message);
+
+    (void)context;
+    if (mnl_nlmsg_get_payload_len(message) < sizeof(*status) || *status >= 0)
+        return MNL_CB_STOP;
+    errno = -*status;
+    return MNL_CB_ERROR;
+}
+
+/* Where this table ends libmnl's own begins, which does not look at a NULL in ours. Not const only
+ * because libmnl's prototype is not. */
+static mnl_cb_t control_callbacks[] = {[NLMSG_ERROR] = on_error_message, [NLMSG_DONE] = on_done};
+#define CONTROL_CALLBACKS (sizeof(control_callbacks) / sizeof(control_callbacks[0]))
+
+int netdev_talk(struct netdev *nd, struct request *request, mnl_cb_t each, void *context)
+{
+    _Alignas(struct nlmsghdr) char answer[ANSWER_BYTES];
+    int state;
+
+    request->header->nlmsg_seq = ++nd->sequence;
+    if ((request->header->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
+        request->header->nlmsg_flags |= NLM_F_ACK;
+    if (mnl_socket_sendto(nd->socket, request->header, request->header->nlmsg_len) < 0)
+        return -errno;
+    do {
+        ssize_t bytes = mnl_socket_recvfrom(nd->socket, answer, sizeof(answer));
+        if (bytes < 0 && errno == EINTR) {
+            state = MNL_CB_OK;
+            continue;
+        }
+        if (bytes < 0)
+            return -errno;
+        state = mnl_cb_run2(answer, (size_t)bytes, nd->sequence, nd->port, each, context,
+                            control_callbacks, CONTROL_CALLBACKS);
+        /* Left over from an exchange that was broken off: not ours, read on. */
+        if (state == MNL_CB_ERROR && (errno == ESRCH || errno == EPROTO) &&
+            ((const struct nlmsghdr *)answer)->nlmsg_seq != nd->sequence)
+            state = MNL_CB_OK;
+    } while (state == MNL_CB_OK);
+    return state == MNL_CB_ERROR ? -errno : 0;
+}
+
+static void copy_text(char *out, size_t size, const struct nlattr *attribute)
+{
+    size_t length = strnlen(mnl_attr_get_payload(attribute), mnl_attr_get_payload_len(attribute));
+
+    if (length >= size)
+        length = size - 1;
+    memcpy(out, mnl_attr_get_payload(attribute), length);
+    out[length] = '\0';
+}
+
+static void read_kind(const struct nlattr *link_info, struct link *link)
+{
+    const struct nlattr *attribute;
+
+    mnl_attr_for_each_nested(attribute, link_info)
+    {
+        if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND)
+            copy_text(link->kind, sizeof(link->kind), attribute);
+    }
+}
+
+static void read_link_attribute(const struct nlattr *attribute, struct link *link)
+{
+    size_t bytes = mnl_attr_get_payload_len(attribute);
+
+    switch (mnl_attr_get_type(attribute)) {
+    case IFLA_IFNAME:
+        copy_text(link->info.name, sizeof(link->info.name), attribute);
+        break;
+    case IFLA_IFALIAS:
+        copy_text(link->info.alias, sizeof(link->info.alias), attribute);
+        break;
+    case IFLA_MTU:
+        if (bytes == sizeof(uint32_t))
+            link->info.mtu = mnl_attr_get_u32(attribute);
+        break;
+    case IFLA_LINK:
+        if (bytes == sizeof(uint32_t))
+            link->peer_ifindex = (int)mnl_attr_get_u32(attribute);
+        break;
+    case IFLA_ADDRESS:
+        if (bytes == sizeof(link->mac.bytes))
+            memcpy(link->mac.bytes, mnl_attr_get_payload(attribute), bytes);
+        break;
+    case IFLA_LINKINFO:
+        read_kind(attribute, link);
+        break;
+    default:
+        break;
+    }
+}
+
+/* False for a message that is no link. */
+static bool read_link(const struct nlmsghdr *message, struct link *link)
+{
+    const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+    const struct nlattr *attribute;
+
+    memset(link, 0, sizeof(*link));
+    if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof(*info))
+        return false;
+    link->info.ifindex = info->ifi_index;
+    link->info.up = (info->ifi_flags & IFF_UP) != 0;
+    link->running = link->info.up && (info->ifi_flags & IFF_RUNNING) != 0;
+    mnl_attr_for_each(attribute, message, sizeof(*info)) read_link_attribute(attribute, link);
+    return true;
+}
+
+static int on_link(const struct nlmsghdr *message, void *context)
+{
+    (void)read_link(message, context);
+    return MNL_CB_OK;
+}
+
+int netdev_link_get(struct netdev *nd, const char *name, int ifindex, struct link *out)
+{
+    struct request request;
+    struct ifinfomsg *info = request_begin(&request, RTM_GETLINK, 0, sizeof(*info));
+
+    if (name != NULL && (name[0] == '\0' || strlen(name) >= IFNAMSIZ))
+        return -EINVAL;
+    memset(out, 0, sizeof(*out));
+    info->ifi_index = name == NULL ? ifindex : 0;
+    if (name != NULL)
+        mnl_attr_put_strz(request.header, IFLA_IFNAME, name);
+    mnl_attr_put_u32(request.header, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    return netdev_talk(nd, &request, on_link, out);
+}
+
+int netdev_index(const char *name)
+{
+    unsigned index = if_nametoindex(name);
+
+    return index > 0 ? (int)index : -errno;
+}
+
+int netdev_set_up(struct netdev *nd, int ifindex, bool up)
+{
+    struct request request;
+    struct ifinfomsg *info = request_begin(&request, RTM_SETLINK, 0, sizeof(*info));
+
+    info->ifi_index = ifindex;
+    info->ifi_change = IFF_UP;
+    info->ifi_flags = up ? IFF_UP : 0;
+    return netdev_talk(nd, &request, NULL, NULL);
+}
+
+int netdev_set_mtu(struct netdev *nd, int ifindex, uint32_t mtu)
+{
+    struct request request;
+    struct ifinfomsg *info = request_begin(&request, RTM_SETLINK, 0, sizeof(*info));
+
+    info->ifi_index = ifindex;
+    mnl_attr_put_u32(request.header, IFLA_MTU, mtu);
+    return netdev_talk(nd, &request, NULL, NULL);
+}
+
+static int delete_index(struct netdev *nd, int ifindex)
+{
+    struct request request;
+    struct ifinfomsg *info = request_begin(&request, RTM_DELLINK, 0, sizeof(*info));
+    int result;
+
+    info->ifi_index = ifindex;
+    result = netdev_talk(nd, &request, NULL, NULL);
+    return result == -ENODEV ? 0 : result;
+}
+
+int netdev_delete(struct netdev *nd, const char *name, const char *alias)
+{
+    struct link link;
+    int result = netdev_link_get(nd, name, 0, &link);
+
+    if (result == -ENODEV)
+        return 0;
+    if (result < 0)
+        return result;
+    if (alias != NULL && strcmp(link.info.alias, alias) != 0)
+        return 0;
+    return delete_index(nd, link.info.ifindex);
+}
+
+/* The links of one dump; grown on the heap, as hosts with many containers have thousands. */
+struct link_list {
+    const char *alias_prefix;
+    struct link_info *entries;
+    size_t count, capacity;
+};
+
+static int on_listed_link(const struct nlmsghdr *message, void *context)
+{
+    struct link_list *list = context;
+    struct link link;
+
+    if (!read_link(message, &link) ||
+        strncmp(link.info.alias, list->alias_prefix, strlen(list->alias_prefix)) != 0)
+        return MNL_CB_OK;
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 16;
+        struct link_info *grown = realloc(list->entries, capacity * sizeof(*grown));
+        if (grown == NULL)
+            return MNL_CB_ERROR;
+        list->entries = grown;
+        list->capacity = capacity;
+    }
+    list->entries[list->count++] = link.info;
+    return MNL_CB_OK;
+}
+
+int netdev_each_link(struct netdev *nd, const char *alias_prefix,
+                     bool (*visit)(const struct link_info *link, void *context), void *context)
+{
+    struct link_list list = {.alias_prefix = alias_prefix};
+    int result;
+
+    do {
+        struct request request;
+
+        list.count = 0;
+        (void)request_begin(&request, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
+        mnl_attr_put_u32(request.header, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        result = netdev_talk(nd, &request, on_listed_link, &list);
+    } while (result == -EINTR);
+    for (size_t i = 0; result == 0 && i < list.count; i++) {
+        if (!visit(&list.entries[i], context))
+            break;
+    }
+    free(list.entries);
+    return result;
+}
+
+/* Writes /proc/sys/net/ipv6/conf/<device>/<key>. A read-only /proc/sys or a kernel without IPv6 is
+ * no error: the address generation mode alone keeps the device silent, these are the second lock.
+ */
+static void write_ipv6_conf(const char *device, const char *key, const char *value)
+{
+    char path[128];
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/%s", device, key);
+    fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, value, strlen(value)) < 0)
+        log_debug("%s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+/* No address of its own making, no router solicitation, no autoconfiguration. */
+static int quiet_ipv6(struct netdev *nd, int ifindex, const char *name)
+{
+    struct request request;
+    struct ifinfomsg *info = request_begin(&request, RTM_SETLINK, 0, sizeof(*info));
+    struct nlattr *specs, *ipv6;
+    int result;
+
+    info->ifi_index = ifindex;
+    specs = mnl_attr_nest_start(request.header, IFLA_AF_SPEC);
+    ipv6 = mnl_attr_nest_start(request.header, AF_INET6);
+    mnl_attr_put_u8(request.header, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+    mnl_attr_nest_end(request.header, ipv6);
+    mnl_attr_nest_end(request.header, specs);
+    result = netdev_talk(nd, &request, NULL, NULL);
+    /* No IPv6 in this kernel, or none on a device whose MTU is below 1280 (RFC 8200, 5). */
+    if (result == -EAFNOSUPPORT || result == -EOPNOTSUPP)
+        return 0;
+    write_ipv6_conf(name, "accept_ra", "0");
+    write_ipv6_conf(name, "autoconf", "0");
+    return result;
+}
+
+static int create_veth(struct netdev *nd, const struct veth_spec *spec)
+{
+    struct request request;
+    struct nlmsghdr *header;
+    struct nlattr *info, *data, *peer;
+
+    (void)request_begin(&request, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+    header = request.header;
+    mnl_attr_put_strz(header, IFLA_IFNAME, spec->name);
+    mnl_attr_put_u32(header, IFLA_MTU, spec->mtu);
+    mnl_attr_put(header, IFLA_ADDRESS, sizeof(spec->mac.bytes), spec->mac.bytes);
+    info = mnl_attr_nest_start(header, IFLA_LINKINFO);
+    mnl_attr_put_strz(header, IFLA_INFO_KIND, "veth");
+    data = mnl_attr_nest_start(header, IFLA_INFO_DATA);
+    peer = mnl_attr_nest_start(header, VETH_INFO_PEER);
+    (void)mnl_nlmsg_put_extra_header(header, sizeof(struct ifinfomsg));
+    mnl_attr_put_strz(header, IFLA_IFNAME, spec->peer);
+    mnl_attr_put_u32(header, IFLA_MTU, spec->mtu);
+    mnl_attr_put(header, IFLA_ADDRESS, sizeof(spec->peer_mac.bytes), spec->peer_mac.bytes);
+    mnl_attr_nest_end(header, peer);
+    mnl_attr_nest_end(header, data);
+    mnl_attr_nest_end(header, info);
+    return netdev_talk(nd, &request, NULL, NULL);
+}
+
+static int configure_end(struct netdev *nd, const struct link *link, const struct mac *mac,
+                         uint32_t mtu, const char *alias)
+{
+    struct request request;
+    struct ifinfomsg *info = request_begin(&request, RTM_SETLINK, 0, sizeof(*info));
+    int result;
+
+    info->ifi_index = link->info.ifindex;
+    mnl_attr_put_u32(request.header, IFLA_MTU, mtu);
+    mnl_attr_put_strz(request.header, IFLA_IFALIAS, alias);
+    /* Setting the same address again would still flush the neighbour table and notify. */
+    if (memcmp(&link->mac, mac, sizeof(*mac)) != 0)
+        mnl_attr_put(request.header, IFLA_ADDRESS, sizeof(mac->bytes), mac->bytes);
+    result = netdev_talk(nd, &request, NULL, NULL);
+    return result < 0 ? result : quiet_ipv6(nd, link->info.ifindex, link->info.name);
+}
+
+/* Both ends as they are now. -ENODEV: at least one is missing; its ifindex is 0. */
+static int find_ends(struct netdev *nd, const struct veth_spec *spec, struct link *end,
+                     struct link *peer)
+{
+    int result = netdev_link_get(nd, spec->name, 0, end);
+    int peer_result = netdev_link_get(nd, spec->peer, 0, peer);
+
+    if (result < 0 && result != -ENODEV)
+        return result;
+    return peer_result < 0 ? peer_result : result;
+}
+
+static bool marked(const struct link *link, const struct veth_spec *spec)
+{
+    return link->info.ifindex > 0 && strcmp(link->info.alias, spec->alias) == 0;
+}
+
+static bool is_our_pair(const struct link *end, const struct link *peer,
+                        const struct veth_spec *spec)
+{
+    if (strcmp(end->kind, "veth") != 0 || strcmp(peer->kind, "veth") != 0 ||
+        end->peer_ifindex != peer->info.ifindex || peer->peer_ifindex != end->info.ifindex)
+        return false;
+    if (marked(end, spec) && marked(peer, spec))
+        return true;
+    /* Made by us, killed before the mark was set on one end or on both. */
+    return (marked(end, spec) || end->info.alias[0] == '\0') &&
+           (marked(peer, spec) || peer->info.alias[0] == '\0') &&
+           memcmp(&end->mac, &spec->mac, sizeof(spec->mac)) == 0 &&
+           memcmp(&peer->mac, &spec->peer_mac, sizeof(spec->peer_mac)) == 0;
+}
+
+/* Removes single ends that carry our mark, whose other end has another name: of no use to anyone.
+ * -EEXIST if a name is taken by a stranger. */
+static int clear_names(struct netdev *nd, const struct veth_spec *spec, const struct link *end,
+                       const struct link *peer)
+{
+    int result = 0;
+
+    if ((end->info.ifindex > 0 && !marked(end, spec)) ||
+        (peer->info.ifindex > 0 && !marked(peer, spec)))
+        return -EEXIST;
+    if (end->info.ifindex > 0)
+        result = delete_index(nd, end->info.ifindex);
+    if (result == 0 && peer->info.ifindex > 0)
+        result = delete_index(nd, peer->info.ifindex);
+    return result;
+}
+
+int netdev_veth_ensure(struct netdev *nd, const struct veth_spec *spec)
+{
+    struct link end, peer;
+    int result = find_ends(nd, spec, &end, &peer);
+    bool adopt = result == 0 && is_our_pair(&end, &peer, spec);
+
+    if (result < 0 && result != -ENODEV)
+        return result;
+    if (strlen(spec->alias) >= sizeof(end.info.alias))
+        return -EINVAL;
+    if (!adopt) {
+        result = clear_names(nd, spec, &end, &peer);
+        if (result == 0)
+            result = create_veth(nd, spec);
+        if (result == 0)
+            result = find_ends(nd, spec, &end, &peer);
+        if (result < 0)
+            return result;
+    }
+    result = configure_end(nd, &end, &spec->mac, spec->mtu, spec->alias);
+    if (result == 0)
+        result = configure_end(nd, &peer, &spec->peer_mac, spec->mtu, spec->alias);
+    return result < 0 ? result : adopt;
+}

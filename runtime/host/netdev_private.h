@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of netdev share: one request, one answer, over the socket of struct netdev.
+ *
+ * Pipeline: request_begin() puts the message header into the request's own buffer, the caller adds
+ * the family header and attributes (libmnl's unchecked put functions: every request here is far
+ * below the buffer's size, names and aliases are bounded by the kernel's limits), netdev_talk()
+ * sends it and reads until the kernel's acknowledgement or the end of the dump.
+ */
+#ifndef CAUSEWAY_RUNTIME_HOST_NETDEV_PRIVATE_H
+#define CAUSEWAY_RUNTIME_HOST_NETDEV_PRIVATE_H
+
+#include <libmnl/libmnl.h>
+
+#include "runtime/host/netdev.h"
+
+#define REQUEST_BYTES 4096
+
+struct request {
+    struct nlmsghdr *header; /* points into buffer */
+    _Alignas(struct nlmsghdr) char buffer[REQUEST_BYTES];
+};
+
+/* Starts a request of this type; flags beside NLM_F_REQUEST. The family header, zeroed, is
+ * returned. */
+void *request_begin(struct request *request, uint16_t type, uint16_t flags, size_t family_bytes);
+
+/*
+ * Sends the request and hands every answer to each (may be NULL), which returns MNL_CB_OK or
+ * MNL_CB_ERROR with errno set; it must not use nd. 0 or negative errno, the kernel's own words at
+ * debug level. A dump that the kernel calls inconsistent gives -EINTR.
+ */
+int netdev_talk(struct netdev *nd, struct request *request, mnl_cb_t each, void *context);
+
+/* One link as the kernel describes it. */
+struct link {
+    struct link_info info;
+    struct mac mac;
+    int peer_ifindex; /* IFLA_LINK: of a veth, its other end; 0 if none */
+    bool running;     /* up, and with carrier */
+    char kind[16];    /* IFLA_INFO_KIND: "veth"; empty for a physical device */
+};
+
+/* By name, or by index when name is NULL. 0 or negative errno, -ENODEV if absent. */
+int netdev_link_get(struct netdev *nd, const char *name, int ifindex, struct link *out);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kernel settings of the host that this daemon changes and puts back.
+ *
+ * Every change is written to a journal before it is made, so that a daemon started again after
+ * kill -9 still knows the values it found at first. One journal per process, one thread.
+ */
+#ifndef CAUSEWAY_RUNTIME_HOST_SYSCTL_H
+#define CAUSEWAY_RUNTIME_HOST_SYSCTL_H
+
+/* Opens or creates the journal (path is copied) and reads what an earlier run left. 0 or negative
+ * errno; -ENOSPC: more entries than this program would write. */
+int sysctl_journal_open(const char *path);
+
+/*
+ * Writes value to /proc/sys/<path>, "net/ipv4/ip_forward", if it differs. Values are compared as
+ * text without white space around it. 0 or negative errno: -ENOENT this kernel has no such setting,
+ * -EBADF no journal is open, -EINVAL a path or value that cannot be journalled, -ENOSPC too many
+ * settings.
+ */
+int sysctl_set(const char *path, const char *value);
+
+/*
+ * With IPv6 forwarding on, accept_ra=1 means "no": the interface forgets its default route when it
+ * expires. Makes it 2, "also when forwarding" (Linux Documentation/networking/ip-sysctl.rst), if it
+ * is 1. 0, also without IPv6; or negative errno.
+ */
+int sysctl_keep_router_advertisements(const char *ifname);
+
+/*
+ * Puts back, in reverse order, every value that is still what we set (others were changed by
+ * somebody else since, and stay), then removes the journal and closes it. 0 or the first negative
+ * errno; the journal is kept then.
+ */
+int sysctl_restore_all(void);
+
+#endif

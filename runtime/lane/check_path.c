@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/lane/check_path.h"
+
+#include <unistd.h>
+
+#include "runtime/base/sandbox.h"
+#include "runtime/host/packet_socket.h"
+#include "runtime/lane/lane.h"
+
+#define LOOPBACK_INDEX 1
+
+void check_path(struct check_report *report)
+{
+    char error[512] = "";
+    bool capable = sandbox_check_capabilities(error, sizeof(error)) == 0;
+
+    check_required(report, capable, "capabilities", error);
+    bool ring = lane_probe(error, sizeof(error)) == 0;
+    check_required(report, ring, "io_uring", error);
+    int fd = packet_socket_inject(LOOPBACK_INDEX);
+    check_required(report, fd >= 0, "AF_PACKET with PACKET_VNET_HDR",
+                   "the kernel needs CONFIG_PACKET, this process CAP_NET_RAW");
+    if (fd >= 0)
+        close(fd);
+}
