@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from system import BUILD
 
-CTL = BUILD / "runtime" / "ctl" / "causewayctl"
+CTL = BUILD / "ctl" / "causewayctl"
 
 
 def socket_of(tunnel, role):

@@ -15,7 +15,7 @@ from fixtures import SANITIZER
 from system import BUILD, Daemon
 from topology import register
 
-PROGRAM = BUILD / "enclave" / "dns" / "causeway-dns"
+PROGRAM = BUILD / "dns" / "causeway-dns"
 # What others reach the machine at; they live on the loopback device.
 OTHER = {4: "192.0.2.53", 6: "2001:db8::53"}
 
