@@ -145,16 +145,16 @@ unsigned ctl_sample(const struct ctl_targets *targets, unsigned interval_ms,
                     struct json_object **answers)
 {
     struct json_object *before[CTL_TARGETS_MAX];
-    char error[1024];
+    struct failure failure;
     unsigned answered = 0;
 
     for (unsigned i = 0; i < targets->count; i++)
-        before[i] = ctl_request(targets->path[i], "status", NULL, NULL, error, sizeof(error));
+        before[i] = ctl_request(targets->path[i], "status", NULL, NULL, &failure);
     sleep_ms(interval_ms);
     for (unsigned i = 0; i < targets->count; i++) {
-        answers[i] = ctl_request(targets->path[i], "status", NULL, NULL, error, sizeof(error));
+        answers[i] = ctl_request(targets->path[i], "status", NULL, NULL, &failure);
         if (answers[i] == NULL)
-            ctl_error("%s", error);
+            ctl_error("%s", failure.text);
         else if (before[i] != NULL)
             ctl_add_rates(before[i], answers[i]);
         ctl_dns_add_latencies(answers[i]);

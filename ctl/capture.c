@@ -34,7 +34,7 @@ struct settings {
     unsigned snap, count;
 };
 
-static bool set_which(void *context, const char *value, char *error, size_t error_size)
+static bool set_which(void *context, const char *value, struct failure *failure)
 {
     static const char *const names[] = {"all", "out", "in", "dropped"};
 
@@ -44,8 +44,7 @@ static bool set_which(void *context, const char *value, char *error, size_t erro
             return true;
         }
     }
-    snprintf(error, error_size, "is not all, out, in or dropped");
-    return false;
+    return failure_set(failure, "is not all, out, in or dropped");
 }
 
 static void print_which(const void *context, struct option_writer *writer)
@@ -279,12 +278,12 @@ static int run(const struct settings *settings, FILE *out, const char *name, con
     struct reader reader = {.settings = settings, .out = out};
     int connection = -1, memory = -1;
     struct stat status;
-    char error[1024];
+    struct failure failure;
 
     struct json_object *answer =
-        ctl_request(settings->targets.path[0], line, &connection, &memory, error, sizeof(error));
+        ctl_request(settings->targets.path[0], line, &connection, &memory, &failure);
     if (answer == NULL) {
-        ctl_error("%s", error);
+        ctl_error("%s", failure.text);
         return EXIT_FAILURE;
     }
     json_object_put(answer);

@@ -23,17 +23,16 @@ static const struct {
 
 static int request(const struct ctl_targets *targets, const char *line)
 {
-    char error[1024];
+    struct failure failure;
 
     if (targets->count != 1) {
         ctl_error("%u daemons are reachable: name the parent's socket with --control",
                   targets->count);
         return CTL_WRONG_USE;
     }
-    struct json_object *answer =
-        ctl_request(targets->path[0], line, NULL, NULL, error, sizeof(error));
+    struct json_object *answer = ctl_request(targets->path[0], line, NULL, NULL, &failure);
     if (answer == NULL) {
-        ctl_error("%s", error);
+        ctl_error("%s", failure.text);
         return EXIT_FAILURE;
     }
     json_object_put(answer);

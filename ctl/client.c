@@ -28,14 +28,14 @@ static int fill_address(const char *path, struct sockaddr_un *address, socklen_t
     return 0;
 }
 
-static int connect_to(const char *path, char *error, size_t error_size)
+static int connect_to(const char *path, struct failure *failure)
 {
     struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
     struct sockaddr_un address;
     socklen_t length;
 
     if (fill_address(path, &address, &length) < 0) {
-        snprintf(error, error_size, "--control: '%.200s' is not the path of a socket", path);
+        failure_set(failure, "--control: '%.200s' is not the path of a socket", path);
         return -1;
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -48,7 +48,7 @@ static int connect_to(const char *path, char *error, size_t error_size)
         why = "no daemon listens there";
     else if (errno == EACCES)
         why = "permission denied (root, or a member of --control-group, may use it)";
-    snprintf(error, error_size, "%.200s: %s", path, why);
+    failure_set(failure, "%.200s: %s", path, why);
     if (fd >= 0)
         close(fd);
     return -1;
@@ -128,34 +128,34 @@ static bool send_line(int fd, const char *line)
 }
 
 static struct json_object *exchange(int fd, const char *path, const char *line, int *passed_fd,
-                                    char *error, size_t error_size)
+                                    struct failure *failure)
 {
     char *text = send_line(fd, line) ? read_line(fd, passed_fd) : NULL;
     struct json_object *answer = text != NULL ? json_tokener_parse(text) : NULL;
 
     free(text);
     if (answer == NULL) {
-        snprintf(error, error_size, "%.200s: the daemon gives no answer", path);
+        failure_set(failure, "%.200s: the daemon gives no answer", path);
         return NULL;
     }
     if (json_object_get_boolean(json_object_object_get(answer, "ok")))
         return answer;
-    snprintf(error, error_size, "%s", ctl_text(answer, "error"));
+    failure_set(failure, "%s", ctl_text(answer, "error"));
     json_object_put(answer);
     return NULL;
 }
 
 struct json_object *ctl_request(const char *path, const char *line, int *connection, int *passed_fd,
-                                char *error, size_t error_size)
+                                struct failure *failure)
 {
     if (strlen(line) + 1 > CONTROL_LINE_MAX) {
-        snprintf(error, error_size, "the request is longer than %d bytes", CONTROL_LINE_MAX);
+        failure_set(failure, "the request is longer than %d bytes", CONTROL_LINE_MAX);
         return NULL;
     }
-    int fd = connect_to(path, error, error_size);
+    int fd = connect_to(path, failure);
     if (fd < 0)
         return NULL;
-    struct json_object *answer = exchange(fd, path, line, passed_fd, error, error_size);
+    struct json_object *answer = exchange(fd, path, line, passed_fd, failure);
     if (answer != NULL && connection != NULL)
         *connection = fd;
     else

@@ -16,6 +16,7 @@
 
 #include <json-c/json.h>
 
+#include "runtime/base/failure.h"
 #include "runtime/base/options.h"
 
 #define CTL_PROGRAM     "causewayctl"
@@ -29,7 +30,7 @@ struct ctl_targets {
 };
 
 /* A row for a command's options whose context begins with a struct ctl_targets. */
-bool ctl_set_control(void *context, const char *value, char *error, size_t error_size);
+bool ctl_set_control(void *context, const char *value, struct failure *failure);
 void ctl_print_control(const void *context, struct option_writer *writer);
 #define CTL_CONTROL_ROW                                                                            \
     {                                                                                              \
@@ -52,7 +53,7 @@ void ctl_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * came with the answer, or -1.
  */
 struct json_object *ctl_request(const char *path, const char *line, int *connection, int *passed_fd,
-                                char *error, size_t error_size);
+                                struct failure *failure);
 
 /* ---- status answers ---- */
 

@@ -37,14 +37,12 @@ void ctl_error(const char *format, ...)
 
 /* ---- what commands share ---- */
 
-bool ctl_set_control(void *context, const char *value, char *error, size_t error_size)
+bool ctl_set_control(void *context, const char *value, struct failure *failure)
 {
     struct ctl_targets *targets = context;
 
-    if (targets->count == CTL_TARGETS_MAX) {
-        snprintf(error, error_size, "is one socket too many (at most %d)", CTL_TARGETS_MAX);
-        return false;
-    }
+    if (targets->count == CTL_TARGETS_MAX)
+        return failure_set(failure, "is one socket too many (at most %d)", CTL_TARGETS_MAX);
     targets->path[targets->count++] = value;
     return true;
 }
@@ -73,14 +71,15 @@ static void find_targets(struct ctl_targets *targets)
 bool ctl_options(const struct option_spec *table, const char *name, const char *summary, int argc,
                  char **argv, struct ctl_targets *targets, int *status)
 {
-    char program[64], error[1024];
+    char program[64];
+    struct failure failure;
 
     snprintf(program, sizeof(program), CTL_PROGRAM " %s", name);
     enum options_result result =
-        options_parse(table, program, summary, argc, argv, targets, error, sizeof(error));
+        options_parse(table, program, summary, argc, argv, targets, &failure);
     *status = result == OPTIONS_HELP ? EXIT_SUCCESS : CTL_WRONG_USE;
     if (result == OPTIONS_INVALID)
-        ctl_error("%s: %s", name, error);
+        ctl_error("%s: %s", name, failure.text);
     if (result != OPTIONS_OK)
         return false;
     if (targets->count == 0)

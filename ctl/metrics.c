@@ -227,14 +227,13 @@ static void print_all(const struct scrape *scrape)
 void ctl_print_metrics(const struct ctl_targets *targets, FILE *out)
 {
     struct scrape scrape = {.out = out, .count = targets->count};
-    char error[1024];
+    struct failure failure;
 
     for (unsigned i = 0; i < targets->count; i++) {
         scrape.paths[i] = targets->path[i];
-        scrape.answers[i] =
-            ctl_request(targets->path[i], "status", NULL, NULL, error, sizeof(error));
+        scrape.answers[i] = ctl_request(targets->path[i], "status", NULL, NULL, &failure);
         if (scrape.answers[i] == NULL)
-            ctl_error("%s", error);
+            ctl_error("%s", failure.text);
     }
     print_all(&scrape);
     for (unsigned i = 0; i < targets->count; i++)

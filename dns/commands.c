@@ -4,11 +4,11 @@
 #include "dns/report.h"
 
 static bool status(void *context, const struct control_request *request, struct json *reply,
-                   char *error, size_t error_size)
+                   struct failure *failure)
 {
     const struct dns_commands *commands = context;
 
-    (void)request, (void)error, (void)error_size;
+    (void)request, (void)failure;
     control_report(commands->control, "causeway-dns", reply);
     dns_report_json(commands->server, reply);
     return true;

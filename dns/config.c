@@ -48,32 +48,28 @@ static bool parse_inet(const char *text, struct dns_listen *out)
     return true;
 }
 
-static bool parse_listen(const char *value, struct dns_listen *out, char *error, size_t error_size)
+static bool parse_listen(const char *value, struct dns_listen *out, struct failure *failure)
 {
     *out = (struct dns_listen){0};
     if (strncmp(value, "vsock:", 6) == 0 || strncmp(value, "unix:", 5) == 0) {
         out->is_link = true;
-        return link_parse(value, &out->link, error, error_size);
+        return link_parse(value, &out->link, failure);
     }
     if (parse_inet(value, out))
         return true;
-    snprintf(error, error_size,
-             "is not ADDRESS[:PORT], [ADDRESS]:PORT, vsock:CID:PORT or "
-             "unix:PATH");
-    return false;
+    return failure_set(failure, "is not ADDRESS[:PORT], [ADDRESS]:PORT, vsock:CID:PORT or "
+                                "unix:PATH");
 }
 
-static bool set_listen(void *context, const char *value, char *error, size_t error_size)
+static bool set_listen(void *context, const char *value, struct failure *failure)
 {
     struct dns_config *config = context;
     struct dns_listen listen;
 
-    if (!parse_listen(value, &listen, error, error_size))
+    if (!parse_listen(value, &listen, failure))
         return false;
-    if (config->listen_count == DNS_LISTENERS_MAX) {
-        snprintf(error, error_size, "is one too many (at most %d)", DNS_LISTENERS_MAX);
-        return false;
-    }
+    if (config->listen_count == DNS_LISTENERS_MAX)
+        return failure_set(failure, "is one too many (at most %d)", DNS_LISTENERS_MAX);
     config->listen[config->listen_count++] = listen;
     return true;
 }
@@ -87,7 +83,7 @@ static void print_listen(const void *context, struct option_writer *writer)
         option_value(writer, "%s", dns_listen_format(&config->listen[i], text));
 }
 
-static bool set_upstream(void *context, const char *value, char *error, size_t error_size)
+static bool set_upstream(void *context, const char *value, struct failure *failure)
 {
     struct dns_config *config = context;
     struct upstream_spec spec;
@@ -96,12 +92,10 @@ static bool set_upstream(void *context, const char *value, char *error, size_t e
         config->upstream_file = value[11] == ':' ? value + 12 : "/etc/resolv.conf";
         return true;
     }
-    if (!upstream_parse(value, &spec, error, error_size))
+    if (!upstream_parse(value, &spec, failure))
         return false;
-    if (config->upstream_count == UPSTREAMS_MAX) {
-        snprintf(error, error_size, "is one too many (at most %d)", UPSTREAMS_MAX);
-        return false;
-    }
+    if (config->upstream_count == UPSTREAMS_MAX)
+        return failure_set(failure, "is one too many (at most %d)", UPSTREAMS_MAX);
     config->upstreams[config->upstream_count++] = spec;
     return true;
 }
@@ -117,15 +111,13 @@ static void print_upstream(const void *context, struct option_writer *writer)
         option_value(writer, "%s", upstream_format(&config->upstreams[i], text));
 }
 
-static bool set_host(void *context, const char *value, char *error, size_t error_size)
+static bool set_host(void *context, const char *value, struct failure *failure)
 {
     struct dns_config *config = context;
 
-    if (config->host_count == DNS_HOSTS_MAX) {
-        snprintf(error, error_size, "is one too many (at most %d; use a hosts file)",
-                 DNS_HOSTS_MAX);
-        return false;
-    }
+    if (config->host_count == DNS_HOSTS_MAX)
+        return failure_set(failure, "is one too many (at most %d; use a hosts file)",
+                           DNS_HOSTS_MAX);
     config->hosts[config->host_count++] = value;
     return true;
 }
@@ -141,7 +133,7 @@ static void print_host(const void *context, struct option_writer *writer)
 #define CACHE_BYTES_MIN (64ul << 10)
 #define CACHE_BYTES_MAX (16ul << 30)
 
-static bool set_cache(void *context, const char *value, char *error, size_t error_size)
+static bool set_cache(void *context, const char *value, struct failure *failure)
 {
     struct dns_config *config = context;
     char digits[24];
@@ -157,10 +149,8 @@ static bool set_cache(void *context, const char *value, char *error, size_t erro
         shift = value[--length] == 'k' ? 10 : value[length] == 'M' ? 20 : 30;
     snprintf(digits, sizeof(digits), "%.*s", (int)length, value);
     if (length >= sizeof(digits) || !option_number(digits, 1, CACHE_BYTES_MAX >> shift, &number) ||
-        number << shift < CACHE_BYTES_MIN) {
-        snprintf(error, error_size, "is not a size from 64k to 16G, like 32M, and not off");
-        return false;
-    }
+        number << shift < CACHE_BYTES_MIN)
+        return failure_set(failure, "is not a size from 64k to 16G, like 32M, and not off");
     config->cache_bytes = number << shift;
     return true;
 }
@@ -177,15 +167,13 @@ static void print_cache(const void *context, struct option_writer *writer)
         option_value(writer, "%zu", bytes);
 }
 
-static bool set_stale(void *context, const char *value, char *error, size_t error_size)
+static bool set_stale(void *context, const char *value, struct failure *failure)
 {
     struct dns_config *config = context;
     unsigned long number = 0;
 
-    if (strcmp(value, "off") != 0 && !option_number(value, 1, DNS_MAX_TTL_S, &number)) {
-        snprintf(error, error_size, "is not a number from 1 to %d, and not off", DNS_MAX_TTL_S);
-        return false;
-    }
+    if (strcmp(value, "off") != 0 && !option_number(value, 1, DNS_MAX_TTL_S, &number))
+        return failure_set(failure, "is not a number from 1 to %d, and not off", DNS_MAX_TTL_S);
     config->stale_seconds = (unsigned)number;
     return true;
 }
@@ -200,14 +188,13 @@ static void print_stale(const void *context, struct option_writer *writer)
         option_value(writer, "%u", seconds);
 }
 
-static bool set_log_level(void *context, const char *value, char *error, size_t error_size)
+static bool set_log_level(void *context, const char *value, struct failure *failure)
 {
     struct dns_config *config = context;
 
     if (log_level_parse(value, &config->log_level))
         return true;
-    snprintf(error, error_size, "is not error, warning, info or debug");
-    return false;
+    return failure_set(failure, "is not error, warning, info or debug");
 }
 
 static void print_log_level(const void *context, struct option_writer *writer)
@@ -285,32 +272,30 @@ static void listen_on_loopback(struct dns_config *config)
 }
 
 /* What is wrong with options that are right one by one. */
-static bool agree(const struct dns_config *config, char *error, size_t error_size)
+static bool agree(const struct dns_config *config, struct failure *failure)
 {
     struct ip_addr address;
 
     if (config->upstream_file != NULL && config->upstream_count > 0)
-        snprintf(error, error_size, "--upstream: resolv-conf stands alone or not at all");
+        failure_set(failure, "--upstream: resolv-conf stands alone or not at all");
     else if (config->upstream_file != NULL && config->resolv_conf != NULL &&
              strcmp(config->upstream_file, config->resolv_conf) == 0)
-        snprintf(error, error_size,
-                 "--resolv-conf would point this server at itself, as "
-                 "--upstream is resolv-conf");
+        failure_set(failure, "--resolv-conf would point this server at itself, as "
+                             "--upstream is resolv-conf");
     else if (config->resolv_conf != NULL && !dns_config_local_address(config, &address))
-        snprintf(error, error_size,
-                 "--resolv-conf needs an address to listen on with port 53: "
-                 "resolv.conf knows no other");
+        failure_set(failure, "--resolv-conf needs an address to listen on with port 53: "
+                             "resolv.conf knows no other");
     else if (config->daemon_json != NULL && !dns_config_container_address(config, &address))
-        snprintf(error, error_size,
-                 "--docker-daemon-json needs --listen with an address that containers reach on "
-                 "port 53 (usually 172.17.0.1): Docker ignores loopback");
+        failure_set(failure,
+                    "--docker-daemon-json needs --listen with an address that containers reach on "
+                    "port 53 (usually 172.17.0.1): Docker ignores loopback");
     else
         return true;
     return false;
 }
 
 enum options_result dns_config_read_again(struct dns_config *config, int argc, char **argv,
-                                          char *text, char *error, size_t error_size)
+                                          char *text, struct failure *failure)
 {
     *config = (struct dns_config){
         .hosts_file = "/etc/hosts",
@@ -326,18 +311,18 @@ enum options_result dns_config_read_again(struct dns_config *config, int argc, c
     };
     enum options_result result = options_parse_again(
         dns_options, "causeway-dns", "DNS for a sealed enclave: UDP and TCP in, TCP out", argc,
-        argv, text, config, error, error_size);
+        argv, text, config, failure);
     if (config->listen_count == 0)
         listen_on_loopback(config);
-    if (result == OPTIONS_OK && !agree(config, error, error_size))
+    if (result == OPTIONS_OK && !agree(config, failure))
         return OPTIONS_INVALID;
     return result;
 }
 
-enum options_result dns_config_read(struct dns_config *config, int argc, char **argv, char *error,
-                                    size_t error_size)
+enum options_result dns_config_read(struct dns_config *config, int argc, char **argv,
+                                    struct failure *failure)
 {
-    return dns_config_read_again(config, argc, argv, NULL, error, error_size);
+    return dns_config_read_again(config, argc, argv, NULL, failure);
 }
 
 const char *dns_listen_format(const struct dns_listen *listen, char *out)

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "runtime/base/failure.h"
 #include "dns/upstream/upstream.h"
 #include "packet/addr.h"
 #include "runtime/base/control.h"
@@ -61,11 +62,11 @@ struct dns_config {
 extern const struct option_spec dns_options[];
 
 /* Reads the command line into *config, defaults first. error[] as options_parse(). */
-enum options_result dns_config_read(struct dns_config *config, int argc, char **argv, char *error,
-                                    size_t error_size);
+enum options_result dns_config_read(struct dns_config *config, int argc, char **argv,
+                                    struct failure *failure);
 /* The same for a daemon that may no longer open the file: see options_parse_again(). */
 enum options_result dns_config_read_again(struct dns_config *config, int argc, char **argv,
-                                          char *text, char *error, size_t error_size);
+                                          char *text, struct failure *failure);
 
 /* "127.0.0.1:53", "[::1]:53", "vsock:any:5353"; returns out[DNS_LISTEN_TEXT_BYTES]. */
 const char *dns_listen_format(const struct dns_listen *listen, char *out);

@@ -6,12 +6,12 @@
 
 #include "runtime/base/reload.h"
 
-bool dns_live_serve(void *context, char kind, char *text, char *answer, size_t answer_size)
+bool dns_live_serve(void *context, char kind, char *text, char *answer, struct failure *failure)
 {
     const struct dns_config *config = context;
 
     (void)text;
-    return kind == RELOAD_KIND_FILE && reload_serve(&config->file, answer, answer_size);
+    return kind == RELOAD_KIND_FILE && reload_serve(&config->file, answer, failure);
 }
 
 /* The values of the options that are marked as live. */
@@ -43,15 +43,16 @@ static void take_over(struct dns_live *live, struct dns_config *fresh)
 void dns_live_reload(struct dns_live *live)
 {
     static struct dns_config fresh;
-    char error[1024], *text = reload_text(live->helper);
+    char *text = reload_text(live->helper);
+    struct failure failure;
 
     if (text == NULL)
         return;
     enum options_result result =
-        dns_config_read_again(&fresh, live->argc, live->argv, text, error, sizeof(error));
-    if (result == OPTIONS_OK && dns_server_change(live->server, &fresh, error, sizeof(error)) == 0)
+        dns_config_read_again(&fresh, live->argc, live->argv, text, &failure);
+    if (result == OPTIONS_OK && dns_server_change(live->server, &fresh, &failure) == 0)
         take_over(live, &fresh);
     else
-        log_error("configuration not changed: %s", error);
+        log_error("configuration not changed: %s", failure.text);
     option_file_free(&fresh.file);
 }

@@ -21,6 +21,6 @@ struct dns_live {
 void dns_live_reload(struct dns_live *live);
 
 /* The helper's side; context is the daemon's struct dns_config. */
-bool dns_live_serve(void *context, char kind, char *text, char *answer, size_t answer_size);
+bool dns_live_serve(void *context, char kind, char *text, char *answer, struct failure *failure);
 
 #endif

@@ -27,11 +27,11 @@
 
 static void give_back(const char *path)
 {
-    char error[1024];
+    struct failure failure;
 
     if (path == NULL)
         return;
-    switch (takeover_finish(path, error, sizeof(error))) {
+    switch (takeover_finish(path, &failure)) {
     case TAKEOVER_RESTORED:
         log_info("%s is as it was", path);
         break;
@@ -39,7 +39,7 @@ static void give_back(const char *path)
         break;
     case TAKEOVER_CHANGED:
     case TAKEOVER_FAILED:
-        log_warning("%s", error);
+        log_warning("%s", failure.text);
         break;
     }
 }
@@ -57,15 +57,15 @@ static void clean_up(void *context)
             unlink(config->listen[i].link.path);
 }
 
-static int take_over(const struct dns_config *config, char *error, size_t error_size)
+static int take_over(const struct dns_config *config, struct failure *failure)
 {
     struct ip_addr address;
 
     if (config->resolv_conf != NULL && dns_config_local_address(config, &address) &&
-        takeover_begin(config->resolv_conf, resolv_conf_edit, &address, error, error_size) < 0)
+        takeover_begin(config->resolv_conf, resolv_conf_edit, &address, failure) < 0)
         return -1;
     if (config->daemon_json != NULL && dns_config_container_address(config, &address) &&
-        takeover_begin(config->daemon_json, daemon_json_edit, &address, error, error_size) < 0)
+        takeover_begin(config->daemon_json, daemon_json_edit, &address, failure) < 0)
         return -1;
     return 0;
 }
@@ -109,7 +109,7 @@ static void prepare_live(struct daemon *daemon, int argc, char **argv)
     };
 }
 
-static int open_loop(struct daemon *daemon, char *error, size_t error_size)
+static int open_loop(struct daemon *daemon, struct failure *failure)
 {
     int result = event_loop_init(&daemon->loop);
 
@@ -118,26 +118,25 @@ static int open_loop(struct daemon *daemon, char *error, size_t error_size)
     if (result == 0)
         result = signals_on_hangup(&daemon->signals, reload);
     if (result == 0)
-        return notify_open(&daemon->notify, &daemon->loop, error, error_size);
-    snprintf(error, error_size, "cannot start: %s", strerror(-result));
+        return notify_open(&daemon->notify, &daemon->loop, failure);
+    failure_set(failure, "cannot start: %s", strerror(-result));
     return -1;
 }
 
-static int start(struct daemon *daemon, char *error, size_t error_size)
+static int start(struct daemon *daemon, struct failure *failure)
 {
     const struct dns_config *config = daemon->config;
 
-    if (open_loop(daemon, error, error_size) < 0 ||
-        dns_server_open(&daemon->server, config, &daemon->loop, error, error_size) < 0 ||
-        take_over(config, error, error_size) < 0)
+    if (open_loop(daemon, failure) < 0 ||
+        dns_server_open(&daemon->server, config, &daemon->loop, failure) < 0 ||
+        take_over(config, failure) < 0)
         return -1;
     daemon->commands =
         (struct dns_commands){.control = &daemon->control, .server = &daemon->server};
     if (control_open(&daemon->control, &daemon->loop, &config->control, DNS_CONTROL_PATH,
-                     dns_command_table, &daemon->commands, error, error_size) < 0)
+                     dns_command_table, &daemon->commands, failure) < 0)
         return -1;
-    return config->no_sandbox ? 0
-                              : sandbox_enter(&dns_server_sandbox, config->user, error, error_size);
+    return config->no_sandbox ? 0 : sandbox_enter(&dns_server_sandbox, config->user, failure);
 }
 
 static void run(struct daemon *daemon)
@@ -154,7 +153,7 @@ static void run(struct daemon *daemon)
 static int serve(struct dns_config *config, int argc, char **argv)
 {
     static struct daemon daemon;
-    char error[1024];
+    struct failure failure;
 
     daemon.config = config;
     prepare_live(&daemon, argc, argv);
@@ -165,9 +164,9 @@ static int serve(struct dns_config *config, int argc, char **argv)
                                                        });
     if (started < 0)
         die("cannot fork: %s", strerror(-started));
-    if (start(&daemon, error, sizeof(error)) < 0) {
+    if (start(&daemon, &failure) < 0) {
         helper_finish(&daemon.helper);
-        die("%s", error);
+        die("%s", failure.text);
     }
     log_info("ready");
     notify_ready(&daemon.notify, "listening on %u addresses", config->listen_count);
@@ -186,14 +185,14 @@ static int serve(struct dns_config *config, int argc, char **argv)
 int main(int argc, char **argv)
 {
     static struct dns_config config;
-    char error[1024];
-    enum options_result result = dns_config_read(&config, argc, argv, error, sizeof(error));
+    struct failure failure;
+    enum options_result result = dns_config_read(&config, argc, argv, &failure);
 
     log_init(PROGRAM, config.log_level);
     if (result == OPTIONS_HELP)
         return EXIT_SUCCESS;
     if (result == OPTIONS_INVALID) {
-        log_error("%s", error);
+        log_error("%s", failure.text);
         return 2;
     }
     if (config.print_config) {

@@ -7,6 +7,7 @@
 #ifndef CAUSEWAY_ENCLAVE_CAPTURE_H
 #define CAUSEWAY_ENCLAVE_CAPTURE_H
 
+#include "runtime/base/failure.h"
 #include "enclave/config.h"
 #include "enclave/device.h"
 #include "runtime/lane/lane.h"
@@ -26,7 +27,7 @@ struct rules_values *capture_rules_values(const struct enclave_config *config, b
 
 /* Chooses and opens. 0, or -1 with a sentence. */
 int capture_open(struct capture *capture, const struct enclave_config *config,
-                 const struct device *device, bool udp_gso, char *error, size_t error_size);
+                 const struct device *device, bool udp_gso, struct failure *failure);
 
 /* Gives lane number `lane` of `lanes` its sources. */
 void capture_assign(const struct capture *capture, unsigned lane, unsigned lanes,

@@ -5,13 +5,13 @@
 #include "runtime/lane/tap_command.h"
 
 static bool status(void *context, const struct control_request *request, struct json *reply,
-                   char *error, size_t error_size)
+                   struct failure *failure)
 {
     const struct commands *commands = context;
     struct session *session = commands->session;
     const struct capture *capture = session->capture;
 
-    (void)request, (void)error, (void)error_size;
+    (void)request, (void)failure;
     control_report(commands->control, "causeway-enclave", reply);
     report_kernel(reply, session->inject_udp_gso);
     json_text(reply, "capture", capture_name(capture));
@@ -23,9 +23,9 @@ static bool status(void *context, const struct control_request *request, struct 
 }
 
 static bool capture(void *context, const struct control_request *request, struct json *reply,
-                    char *error, size_t error_size)
+                    struct failure *failure)
 {
-    return tap_command(((struct commands *)context)->taps, request, reply, error, error_size);
+    return tap_command(((struct commands *)context)->taps, request, reply, failure);
 }
 
 const struct control_command enclave_commands[] = {

@@ -7,16 +7,14 @@
 
 #include "enclave/resolvers.h"
 
-static bool set_link(void *context, const char *value, char *error, size_t error_size)
+static bool set_link(void *context, const char *value, struct failure *failure)
 {
     struct enclave_config *config = context;
 
-    if (!link_parse(value, &config->link, error, error_size))
+    if (!link_parse(value, &config->link, failure))
         return false;
-    if (config->link.kind == LINK_VSOCK && config->link.cid == UINT32_MAX) {
-        snprintf(error, error_size, "needs the parent's CID: 3 on Nitro, 2 under QEMU");
-        return false;
-    }
+    if (config->link.kind == LINK_VSOCK && config->link.cid == UINT32_MAX)
+        return failure_set(failure, "needs the parent's CID: 3 on Nitro, 2 under QEMU");
     config->has_link = true;
     return true;
 }
@@ -32,7 +30,7 @@ static void print_link(const void *context, struct option_writer *writer)
 
 static const char *const capture_names[] = {"auto", "nfqueue", "packet"};
 
-static bool set_capture(void *context, const char *value, char *error, size_t error_size)
+static bool set_capture(void *context, const char *value, struct failure *failure)
 {
     struct enclave_config *config = context;
 
@@ -42,8 +40,7 @@ static bool set_capture(void *context, const char *value, char *error, size_t er
             return true;
         }
     }
-    snprintf(error, error_size, "is not auto, nfqueue or packet");
-    return false;
+    return failure_set(failure, "is not auto, nfqueue or packet");
 }
 
 static void print_capture(const void *context, struct option_writer *writer)
@@ -51,15 +48,13 @@ static void print_capture(const void *context, struct option_writer *writer)
     option_value(writer, "%s", capture_names[((const struct enclave_config *)context)->capture]);
 }
 
-static bool set_address(void *context, const char *value, char *error, size_t error_size)
+static bool set_address(void *context, const char *value, struct failure *failure)
 {
     struct enclave_config *config = context;
     struct ip_addr address;
 
-    if (!addr_parse(value, &address)) {
-        snprintf(error, error_size, "is not an IP address");
-        return false;
-    }
+    if (!addr_parse(value, &address))
+        return failure_set(failure, "is not an IP address");
     *(address.version == 4 ? &config->pinned4 : &config->pinned6) = address;
     return true;
 }
@@ -75,15 +70,15 @@ static void print_address(const void *context, struct option_writer *writer)
             option_value(writer, "%s", addr_format(pinned[i], text));
 }
 
-static bool set_inside(void *context, const char *value, char *error, size_t error_size)
+static bool set_inside(void *context, const char *value, struct failure *failure)
 {
     struct enclave_config *config = context;
     struct ip_prefix prefix;
 
     if (!prefix_parse(value, &prefix))
-        snprintf(error, error_size, "is not a network like 172.17.0.0/16");
+        failure_set(failure, "is not a network like 172.17.0.0/16");
     else if (!prefix_table_add(&config->inside, &prefix))
-        snprintf(error, error_size, "is one network too many (at most %d)", PREFIX_TABLE_MAX);
+        failure_set(failure, "is one network too many (at most %d)", PREFIX_TABLE_MAX);
     else
         return true;
     return false;
@@ -98,14 +93,13 @@ static void print_inside(const void *context, struct option_writer *writer)
         option_value(writer, "%s", prefix_format(&inside->entries[i], text));
 }
 
-static bool set_firewall(void *context, const char *value, char *error, size_t error_size)
+static bool set_firewall(void *context, const char *value, struct failure *failure)
 {
     struct enclave_config *config = context;
 
     if (rules_backend_parse(value, &config->firewall))
         return true;
-    snprintf(error, error_size, "is not auto, iptables, iptables-legacy or nft");
-    return false;
+    return failure_set(failure, "is not auto, iptables, iptables-legacy or nft");
 }
 
 static void print_firewall(const void *context, struct option_writer *writer)
@@ -114,14 +108,13 @@ static void print_firewall(const void *context, struct option_writer *writer)
                  rules_backend_name(((const struct enclave_config *)context)->firewall));
 }
 
-static bool set_log_level(void *context, const char *value, char *error, size_t error_size)
+static bool set_log_level(void *context, const char *value, struct failure *failure)
 {
     struct enclave_config *config = context;
 
     if (log_level_parse(value, &config->log_level))
         return true;
-    snprintf(error, error_size, "is not error, warning, info or debug");
-    return false;
+    return failure_set(failure, "is not error, warning, info or debug");
 }
 
 static void print_log_level(const void *context, struct option_writer *writer)
@@ -129,7 +122,7 @@ static void print_log_level(const void *context, struct option_writer *writer)
     option_value(writer, "%s", log_level_name(((const struct enclave_config *)context)->log_level));
 }
 
-static bool set_resolvers_file(void *context, const char *value, char *error, size_t error_size)
+static bool set_resolvers_file(void *context, const char *value, struct failure *failure)
 {
     struct enclave_config *config = context;
 
@@ -138,7 +131,7 @@ static bool set_resolvers_file(void *context, const char *value, char *error, si
     else if (value[0] == '/')
         config->resolvers_file = value;
     else
-        snprintf(error, error_size, "is neither an absolute path nor none");
+        failure_set(failure, "is neither an absolute path nor none");
     return value[0] == '/' || config->resolvers_file == NULL;
 }
 
@@ -204,7 +197,7 @@ static unsigned cpu_count(void)
 }
 
 enum options_result enclave_config_read_again(struct enclave_config *config, int argc, char **argv,
-                                              char *text, char *error, size_t error_size)
+                                              char *text, struct failure *failure)
 {
     *config = (struct enclave_config){
         .lanes = cpu_count(),
@@ -219,19 +212,19 @@ enum options_result enclave_config_read_again(struct enclave_config *config, int
     };
     enum options_result result = options_parse_again(enclave_options, "causeway-enclave",
                                                      "a network for a sealed enclave, enclave side",
-                                                     argc, argv, text, config, error, error_size);
+                                                     argc, argv, text, config, failure);
     /* --check answers for a host before anybody has decided on the link. */
     if (result == OPTIONS_OK && !config->has_link && !config->check) {
-        snprintf(error, error_size, "--link is missing: where does the parent listen?");
+        failure_set(failure, "--link is missing: where does the parent listen?");
         return OPTIONS_INVALID;
     }
     return result;
 }
 
 enum options_result enclave_config_read(struct enclave_config *config, int argc, char **argv,
-                                        char *error, size_t error_size)
+                                        struct failure *failure)
 {
-    return enclave_config_read_again(config, argc, argv, NULL, error, error_size);
+    return enclave_config_read_again(config, argc, argv, NULL, failure);
 }
 
 static bool address_is_ordinary(const struct ip_addr *address)
@@ -241,45 +234,38 @@ static bool address_is_ordinary(const struct ip_addr *address)
 }
 
 static bool accept_family(const struct enclave_config *own, const struct ip_addr *address,
-                          const struct ip_addr *gateway, const struct ip_addr *pinned, char *reason,
-                          size_t reason_size)
+                          const struct ip_addr *gateway, const struct ip_addr *pinned,
+                          struct failure *failure)
 {
     char text[ADDR_TEXT_BYTES], pin[ADDR_TEXT_BYTES];
 
     addr_format(address, text);
     if (pinned->version != 0 && !addr_equal(address, pinned))
-        snprintf(reason, reason_size, "it offers %s where %s is pinned", text,
-                 addr_format(pinned, pin));
+        failure_set(failure, "it offers %s where %s is pinned", text, addr_format(pinned, pin));
     else if (address->version == 0)
         return true;
     else if (!address_is_ordinary(address) || !address_is_ordinary(gateway))
-        snprintf(reason, reason_size, "%s or its gateway is not an ordinary address", text);
+        failure_set(failure, "%s or its gateway is not an ordinary address", text);
     else if (addr_equal(address, gateway))
-        snprintf(reason, reason_size, "%s is offered as address and gateway", text);
+        failure_set(failure, "%s is offered as address and gateway", text);
     else if (prefix_table_contains(&own->inside, address))
-        snprintf(reason, reason_size, "%s lies in a network given with --inside", text);
+        failure_set(failure, "%s lies in a network given with --inside", text);
     else
         return true;
     return false;
 }
 
 bool enclave_config_accept(const struct enclave_config *own, struct wire_config *offered,
-                           char *reason, size_t reason_size)
+                           struct failure *failure)
 {
-    if (offered->lanes > own->lanes) {
-        snprintf(reason, reason_size, "it grants %u lanes where %u were asked for", offered->lanes,
-                 own->lanes);
-        return false;
-    }
-    if (offered->address4.version == 0 && offered->address6.version == 0) {
-        snprintf(reason, reason_size, "it offers no address");
-        return false;
-    }
+    if (offered->lanes > own->lanes)
+        return failure_set(failure, "it grants %u lanes where %u were asked for", offered->lanes,
+                           own->lanes);
+    if (offered->address4.version == 0 && offered->address6.version == 0)
+        return failure_set(failure, "it offers no address");
     resolvers_filter(offered);
     if (offered->mtu > own->mtu_max)
         offered->mtu = (uint16_t)own->mtu_max;
-    return accept_family(own, &offered->address4, &offered->gateway4, &own->pinned4, reason,
-                         reason_size) &&
-           accept_family(own, &offered->address6, &offered->gateway6, &own->pinned6, reason,
-                         reason_size);
+    return accept_family(own, &offered->address4, &offered->gateway4, &own->pinned4, failure) &&
+           accept_family(own, &offered->address6, &offered->gateway6, &own->pinned6, failure);
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "runtime/base/failure.h"
 #include "packet/frame.h"
 #include "packet/policy.h"
 #include "runtime/base/control.h"
@@ -40,12 +41,12 @@ struct enclave_config {
 
 /* Reads the command line into *config, defaults first. error[] as options_parse(). */
 enum options_result enclave_config_read(struct enclave_config *config, int argc, char **argv,
-                                        char *error, size_t error_size);
+                                        struct failure *failure);
 
 /* The same with the configuration file's present text, from malloc(), for a daemon that can no
  * longer open it. The text is config's afterwards, whatever the result. */
 enum options_result enclave_config_read_again(struct enclave_config *config, int argc, char **argv,
-                                              char *text, char *error, size_t error_size);
+                                              char *text, struct failure *failure);
 
 /* The table behind both, for options_print() and options_compare(). */
 extern const struct option_spec enclave_options[];
@@ -56,6 +57,6 @@ extern const struct option_spec enclave_options[];
  * ours and leaves out resolvers that are no ordinary hosts. False with a reason.
  */
 bool enclave_config_accept(const struct enclave_config *own, struct wire_config *offered,
-                           char *reason, size_t reason_size);
+                           struct failure *failure);
 
 #endif

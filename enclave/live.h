@@ -23,6 +23,6 @@ struct live {
 void live_reload(struct live *live);
 
 /* The helper's side; context is the daemon's struct enclave_config. */
-bool live_serve(void *context, char kind, char *text, char *answer, size_t answer_size);
+bool live_serve(void *context, char kind, char *text, char *answer, struct failure *failure);
 
 #endif

@@ -49,15 +49,15 @@ struct daemon {
 static void clean_up(void *context)
 {
     const struct enclave_config *config = context;
-    char error[512];
+    struct failure failure;
 
     control_remove(&config->control);
     device_remove();
     if (config->resolvers_file != NULL)
         resolvers_remove(config->resolvers_file);
     if (config->capture != CAPTURE_PACKET &&
-        rules_remove(&capture_rules, config->firewall, error, sizeof(error)) < 0)
-        log_warning("%s", error);
+        rules_remove(&capture_rules, config->firewall, &failure) < 0)
+        log_warning("%s", failure.text);
 }
 
 static bool probe_udp_gso(const struct device *device)
@@ -99,7 +99,7 @@ static void run(struct daemon *daemon)
     }
 }
 
-static int open_control(struct daemon *daemon, char *error, size_t error_size)
+static int open_control(struct daemon *daemon, struct failure *failure)
 {
     int result = event_loop_init(&daemon->loop);
 
@@ -109,22 +109,22 @@ static int open_control(struct daemon *daemon, char *error, size_t error_size)
         result = signals_on_hangup(&daemon->signals, reload);
     if (result == 0)
         return 0;
-    snprintf(error, error_size, "cannot open epoll or signalfd: %s", strerror(-result));
+    failure_set(failure, "cannot open epoll or signalfd: %s", strerror(-result));
     return -1;
 }
 
-static int start(struct daemon *daemon, char *error, size_t error_size)
+static int start(struct daemon *daemon, struct failure *failure)
 {
     const struct enclave_config *config = &daemon->config;
 
-    if (open_control(daemon, error, error_size) < 0 ||
-        notify_open(&daemon->notify, &daemon->loop, error, error_size) < 0)
+    if (open_control(daemon, failure) < 0 ||
+        notify_open(&daemon->notify, &daemon->loop, failure) < 0)
         return -1;
     int result = device_create(&daemon->device);
     if (result < 0) {
-        snprintf(error, error_size, "cannot make %s: %s", DEVICE_NAME,
-                 result == -EEXIST ? "a device of that name exists that is not ours"
-                                   : strerror(-result));
+        failure_set(failure, "cannot make %s: %s", DEVICE_NAME,
+                    result == -EEXIST ? "a device of that name exists that is not ours"
+                                      : strerror(-result));
         return -1;
     }
     daemon->session = (struct session){
@@ -138,16 +138,15 @@ static int start(struct daemon *daemon, char *error, size_t error_size)
         .resolvers_context = &daemon->helper,
     };
     if (capture_open(&daemon->capture, config, &daemon->device, probe_udp_gso(&daemon->device),
-                     error, error_size) < 0 ||
-        session_open(&daemon->session, error, error_size) < 0)
+                     failure) < 0 ||
+        session_open(&daemon->session, failure) < 0)
         return -1;
     daemon->commands = (struct commands){
         .control = &daemon->control, .session = &daemon->session, .taps = &daemon->taps};
     if (control_open(&daemon->control, &daemon->loop, &config->control, ENCLAVE_CONTROL_PATH,
-                     enclave_commands, &daemon->commands, error, error_size) < 0)
+                     enclave_commands, &daemon->commands, failure) < 0)
         return -1;
-    return config->no_sandbox ? 0
-                              : sandbox_enter(&sandbox_datapath, config->user, error, error_size);
+    return config->no_sandbox ? 0 : sandbox_enter(&sandbox_datapath, config->user, failure);
 }
 
 static int dry_run(const struct enclave_config *config)
@@ -175,14 +174,14 @@ int main(int argc, char **argv)
 {
     static struct daemon daemon;
     struct enclave_config *config = &daemon.config;
-    char error[1024];
-    enum options_result result = enclave_config_read(config, argc, argv, error, sizeof(error));
+    struct failure failure;
+    enum options_result result = enclave_config_read(config, argc, argv, &failure);
 
     log_init(PROGRAM, config->log_level);
     if (result == OPTIONS_HELP)
         return EXIT_SUCCESS;
     if (result == OPTIONS_INVALID) {
-        log_error("%s", error);
+        log_error("%s", failure.text);
         return 2;
     }
     if (config->print_config) {
@@ -193,9 +192,8 @@ int main(int argc, char **argv)
         return check_enclave(config);
     if (config->dry_run)
         return dry_run(config);
-    if (sandbox_check_capabilities(error, sizeof(error)) < 0 ||
-        lane_probe(error, sizeof(error)) < 0)
-        die("%s", error);
+    if (sandbox_check_capabilities(&failure) < 0 || lane_probe(&failure) < 0)
+        die("%s", failure.text);
     prepare_live(&daemon, argc, argv);
     int started = helper_start_serving(&daemon.helper, &(struct helper_duties){
                                                            .cleanup = clean_up,
@@ -205,11 +203,11 @@ int main(int argc, char **argv)
     if (started < 0)
         die("cannot fork: %s", strerror(-started));
     /* Behind the fork: the helper must not hold the lock when the daemon is killed. */
-    if (instance_lock(PROGRAM, error, sizeof(error)) < 0)
-        die("%s", error);
-    if (start(&daemon, error, sizeof(error)) < 0) {
+    if (instance_lock(PROGRAM, &failure) < 0)
+        die("%s", failure.text);
+    if (start(&daemon, &failure) < 0) {
         helper_finish(&daemon.helper);
-        die("%s", error);
+        die("%s", failure.text);
     }
     notify_status(&daemon.notify, "waiting for the parent");
     run(&daemon);

@@ -29,14 +29,15 @@ void resolvers_filter(struct wire_config *offered)
 
 void resolvers_publish(struct helper *helper, const struct wire_config *config)
 {
-    char list[WIRE_MAX_DNS * (ADDR_TEXT_BYTES + 1) + 1] = "", answer[512], address[ADDR_TEXT_BYTES];
+    char list[WIRE_MAX_DNS * (ADDR_TEXT_BYTES + 1) + 1] = "", address[ADDR_TEXT_BYTES];
+    struct failure failure;
     size_t used = 0;
 
     for (unsigned i = 0; i < config->dns_count; i++)
         used += (size_t)snprintf(list + used, sizeof(list) - used, "%s\n",
                                  addr_format(&config->dns[i], address));
-    if (!helper_request(helper, RESOLVERS_HELPER_KIND, list, answer, sizeof(answer)))
-        log_warning("the parent's resolvers are not written down: %s", answer);
+    if (!helper_request(helper, RESOLVERS_HELPER_KIND, list, NULL, &failure))
+        log_warning("the parent's resolvers are not written down: %s", failure.text);
 }
 
 /* Every line is read as an address and written anew: nothing else gets into the file. */
@@ -69,7 +70,7 @@ static void make_directory(const char *path)
     mkdir(directory, 0755);
 }
 
-bool resolvers_serve(const char *path, char *text, char *answer, size_t answer_size)
+bool resolvers_serve(const char *path, char *text, struct failure *failure)
 {
     char fresh[PATH_MAX];
     FILE *file = NULL;
@@ -88,7 +89,7 @@ bool resolvers_serve(const char *path, char *text, char *answer, size_t answer_s
             unlink(fresh);
     }
     if (!good)
-        snprintf(answer, answer_size, "cannot write %s: %s", path, strerror(errno));
+        failure_set(failure, "cannot write %s: %s", path, strerror(errno));
     return good;
 }
 

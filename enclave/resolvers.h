@@ -24,7 +24,7 @@ void resolvers_filter(struct wire_config *offered);
 void resolvers_publish(struct helper *helper, const struct wire_config *config);
 
 /* The helper's side: text is the list, one address a line. False with a sentence in answer. */
-bool resolvers_serve(const char *path, char *text, char *answer, size_t answer_size);
+bool resolvers_serve(const char *path, char *text, struct failure *failure);
 void resolvers_remove(const char *path);
 
 #endif

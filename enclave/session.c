@@ -332,11 +332,11 @@ static void take_resolvers(struct session *session, const struct wire_config *co
 /* What the parent said in answer to lane 0's HELLO. */
 static bool take_config(struct session *session, struct wire_config *config, struct dial *dial)
 {
-    char why[200], text[256];
+    struct failure why;
 
-    if (!enclave_config_accept(session->config, config, why, sizeof(why))) {
-        snprintf(text, sizeof(text), "the parent's configuration is refused: %s", why);
-        dial_failed(dial, text);
+    if (!enclave_config_accept(session->config, config, &why)) {
+        failure_set(&why, "the parent's configuration is refused: %s", why.text);
+        dial_failed(dial, why.text);
         return false;
     }
     take_resolvers(session, config);
@@ -399,7 +399,7 @@ static void offer_ready(void *context, uint32_t events)
 {
     struct session *session = context;
     struct wire_config config;
-    char why[200];
+    struct failure why;
     uint64_t count;
 
     (void)events;
@@ -408,9 +408,9 @@ static void offer_ready(void *context, uint32_t events)
     pthread_mutex_lock(&session->offer_lock);
     config = session->offered;
     pthread_mutex_unlock(&session->offer_lock);
-    if (!enclave_config_accept(session->config, &config, why, sizeof(why))) {
+    if (!enclave_config_accept(session->config, &config, &why)) {
         log_limited(&session->dial_log, LOG_LEVEL_WARNING,
-                    "a new configuration of the parent is refused: %s", why);
+                    "a new configuration of the parent is refused: %s", why.text);
         return;
     }
     take_resolvers(session, &config);
@@ -433,7 +433,7 @@ static int open_event(struct session *session, struct event_source *source,
     return event_add(session->loop, source, EPOLLIN);
 }
 
-int session_open(struct session *session, char *error, size_t error_size)
+int session_open(struct session *session, struct failure *failure)
 {
     int result = open_event(session, &session->lane_exit, lane_exit_ready);
 
@@ -455,7 +455,7 @@ int session_open(struct session *session, char *error, size_t error_size)
             result = dial->inject_fd;
     }
     if (result < 0) {
-        snprintf(error, error_size, "cannot set up the lanes: %s", strerror(-result));
+        failure_set(failure, "cannot set up the lanes: %s", strerror(-result));
         return -1;
     }
     session->inject_udp_gso = packet_socket_knows_udp_gso(session->dials[0].inject_fd);

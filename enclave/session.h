@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "runtime/base/failure.h"
 #include "enclave/capture.h"
 #include "enclave/config.h"
 #include "enclave/device.h"
@@ -76,7 +77,7 @@ struct session {
 
 /* Opens what the lanes need (injecting sockets, buffers), before the sandbox. 0, or -1 with a
  * sentence. */
-int session_open(struct session *session, char *error, size_t error_size);
+int session_open(struct session *session, struct failure *failure);
 
 /* Runs what is due; returns for how many milliseconds nothing will be. */
 int session_poll(struct session *session);

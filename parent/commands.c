@@ -29,12 +29,12 @@ static bool injects_udp_gso(const struct server *server)
 }
 
 static bool status(void *context, const struct control_request *request, struct json *reply,
-                   char *error, size_t error_size)
+                   struct failure *failure)
 {
     const struct commands *commands = context;
     const struct live *live = commands->live;
 
-    (void)request, (void)error, (void)error_size;
+    (void)request, (void)failure;
     control_report(commands->control, "causeway-parent", reply);
     report_kernel(reply, injects_udp_gso(live->server));
     json_text(reply, "capture", "AF_PACKET");
@@ -46,19 +46,19 @@ static bool status(void *context, const struct control_request *request, struct 
 }
 
 static bool change(void *context, enum live_change kind, const char *key,
-                   const struct control_request *request, char *error, size_t error_size)
+                   const struct control_request *request, struct failure *failure)
 {
     const struct commands *commands = context;
 
-    return live_change(commands->live, kind, key, request->words->word[1], error, error_size);
+    return live_change(commands->live, kind, key, request->words->word[1], failure);
 }
 
 #define CHANGE(function, kind, key)                                                                \
     static bool function(void *context, const struct control_request *request, struct json *reply, \
-                         char *error, size_t error_size)                                           \
+                         struct failure *failure)                                                  \
     {                                                                                              \
         (void)reply;                                                                               \
-        return change(context, kind, key, request, error, error_size);                             \
+        return change(context, kind, key, request, failure);                                       \
     }
 CHANGE(publish, LIVE_ADD, "publish")
 CHANGE(unpublish, LIVE_REMOVE, "publish")
@@ -68,9 +68,9 @@ CHANGE(disallow, LIVE_REMOVE, "allow")
 #define PORTS "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]"
 
 static bool capture(void *context, const struct control_request *request, struct json *reply,
-                    char *error, size_t error_size)
+                    struct failure *failure)
 {
-    return tap_command(((struct commands *)context)->taps, request, reply, error, error_size);
+    return tap_command(((struct commands *)context)->taps, request, reply, failure);
 }
 
 const struct control_command parent_commands[] = {

@@ -32,20 +32,19 @@ static bool parse_owner(const char *text, uid_t *owner)
     return user != NULL;
 }
 
-static bool set_owner(struct enclave_entry *entry, const char *text, char *error, size_t error_size)
+static bool set_owner(struct enclave_entry *entry, const char *text, struct failure *failure)
 {
     entry->owned = entry->link.kind == LINK_UNIX && parse_owner(text, &entry->owner);
     if (!entry->owned)
-        snprintf(error, error_size,
-                 entry->link.kind == LINK_UNIX
-                     ? "has an owner= that is no user here"
-                     : "has an owner=, which only a unix: socket can have");
+        failure_set(failure, entry->link.kind == LINK_UNIX
+                                 ? "has an owner= that is no user here"
+                                 : "has an owner=, which only a unix: socket can have");
     return entry->owned;
 }
 
 /* "vsock:16:5005,name=web,address=100.127.0.50": the part behind the first comma. */
-static bool enclave_attribute(struct enclave_entry *entry, const char *text, char *error,
-                              size_t error_size)
+static bool enclave_attribute(struct enclave_entry *entry, const char *text,
+                              struct failure *failure)
 {
     if (strncmp(text, "name=", 5) == 0) {
         size_t length = strlen(text + 5);
@@ -54,17 +53,16 @@ static bool enclave_attribute(struct enclave_entry *entry, const char *text, cha
             entry->named = true;
             return true;
         }
-        snprintf(error, error_size,
-                 "has a name that is empty, too long, or contains = : / or space");
+        failure_set(failure, "has a name that is empty, too long, or contains = : / or space");
     } else if (strncmp(text, "address=", 8) == 0) {
         if (addr_parse(text + 8, &entry->address) && entry->address.version == 4)
             return true;
-        snprintf(error, error_size, "has an address= that is not an IPv4 address");
+        failure_set(failure, "has an address= that is not an IPv4 address");
     } else if (strncmp(text, "owner=", 6) == 0) {
-        return set_owner(entry, text + 6, error, error_size);
+        return set_owner(entry, text + 6, failure);
     } else {
-        snprintf(error, error_size,
-                 "has a part that is neither name=NAME, address=ADDRESS nor owner=USER");
+        failure_set(failure,
+                    "has a part that is neither name=NAME, address=ADDRESS nor owner=USER");
     }
     return false;
 }
@@ -91,32 +89,26 @@ static bool same_peer(const struct link_addr *a, const struct link_addr *b)
                                 : a->port == b->port && a->cid == b->cid;
 }
 
-static bool set_enclave(void *context, const char *value, char *error, size_t error_size)
+static bool set_enclave(void *context, const char *value, struct failure *failure)
 {
     struct parent_config *config = context;
     struct enclave_entry entry = {0};
     char text[512], *rest = text;
 
-    if (config->enclave_count == PARENT_ENCLAVES_MAX) {
-        snprintf(error, error_size, "is one enclave too many (at most %d)", PARENT_ENCLAVES_MAX);
-        return false;
-    }
-    if ((size_t)snprintf(text, sizeof(text), "%s", value) >= sizeof(text)) {
-        snprintf(error, error_size, "is too long");
-        return false;
-    }
-    if (!link_parse(strsep(&rest, ","), &entry.link, error, error_size))
+    if (config->enclave_count == PARENT_ENCLAVES_MAX)
+        return failure_set(failure, "is one enclave too many (at most %d)", PARENT_ENCLAVES_MAX);
+    if ((size_t)snprintf(text, sizeof(text), "%s", value) >= sizeof(text))
+        return failure_set(failure, "is too long");
+    if (!link_parse(strsep(&rest, ","), &entry.link, failure))
         return false;
     for (const char *part; (part = strsep(&rest, ",")) != NULL;)
-        if (!enclave_attribute(&entry, part, error, error_size))
+        if (!enclave_attribute(&entry, part, failure))
             return false;
     default_name(&entry);
     for (unsigned i = 0; i < config->enclave_count; i++) {
         if (same_peer(&config->enclaves[i].link, &entry.link) ||
-            strcmp(config->enclaves[i].name, entry.name) == 0) {
-            snprintf(error, error_size, "has the peer or the name of another --enclave");
-            return false;
-        }
+            strcmp(config->enclaves[i].name, entry.name) == 0)
+            return failure_set(failure, "has the peer or the name of another --enclave");
     }
     config->enclaves[config->enclave_count++] = entry;
     return true;
@@ -140,15 +132,13 @@ static void print_enclave(const void *context, struct option_writer *writer)
     }
 }
 
-static bool set_publish(void *context, const char *value, char *error, size_t error_size)
+static bool set_publish(void *context, const char *value, struct failure *failure)
 {
     struct parent_config *config = context;
 
-    if (config->publish_count == PARENT_PUBLISH_MAX) {
-        snprintf(error, error_size, "is one too many (at most %d)", PARENT_PUBLISH_MAX);
-        return false;
-    }
-    if (!publish_parse(value, &config->publish[config->publish_count], error, error_size))
+    if (config->publish_count == PARENT_PUBLISH_MAX)
+        return failure_set(failure, "is one too many (at most %d)", PARENT_PUBLISH_MAX);
+    if (!publish_parse(value, &config->publish[config->publish_count], failure))
         return false;
     config->publish_count++;
     return true;
@@ -164,7 +154,7 @@ static void print_publish(const void *context, struct option_writer *writer)
 }
 
 static bool set_pool(const char *value, int version, unsigned max_length, struct ip_prefix *pool,
-                     char *error, size_t error_size)
+                     struct failure *failure)
 {
     struct ip_prefix prefix;
 
@@ -173,9 +163,9 @@ static bool set_pool(const char *value, int version, unsigned max_length, struct
         return true;
     }
     if (!prefix_parse(value, &prefix) || prefix.addr.version != version)
-        snprintf(error, error_size, "is not an IPv%d network, nor none", version);
+        failure_set(failure, "is not an IPv%d network, nor none", version);
     else if (prefix.length > max_length)
-        snprintf(error, error_size, "is too small a pool (at most /%u)", max_length);
+        failure_set(failure, "is too small a pool (at most /%u)", max_length);
     else {
         *pool = prefix;
         return true;
@@ -183,16 +173,14 @@ static bool set_pool(const char *value, int version, unsigned max_length, struct
     return false;
 }
 
-static bool set_pool4(void *context, const char *value, char *error, size_t error_size)
+static bool set_pool4(void *context, const char *value, struct failure *failure)
 {
-    return set_pool(value, 4, POOL4_MAX_LENGTH, &((struct parent_config *)context)->pool4, error,
-                    error_size);
+    return set_pool(value, 4, POOL4_MAX_LENGTH, &((struct parent_config *)context)->pool4, failure);
 }
 
-static bool set_pool6(void *context, const char *value, char *error, size_t error_size)
+static bool set_pool6(void *context, const char *value, struct failure *failure)
 {
-    return set_pool(value, 6, POOL6_MAX_LENGTH, &((struct parent_config *)context)->pool6, error,
-                    error_size);
+    return set_pool(value, 6, POOL6_MAX_LENGTH, &((struct parent_config *)context)->pool6, failure);
 }
 
 static void print_pool(const struct ip_prefix *pool, struct option_writer *writer)
@@ -212,15 +200,15 @@ static void print_pool6(const void *context, struct option_writer *writer)
     print_pool(&((const struct parent_config *)context)->pool6, writer);
 }
 
-static bool set_allow(void *context, const char *value, char *error, size_t error_size)
+static bool set_allow(void *context, const char *value, struct failure *failure)
 {
     struct parent_config *config = context;
     struct ip_prefix prefix;
 
     if (!prefix_parse(value, &prefix))
-        snprintf(error, error_size, "is not a network like 10.1.0.0/16");
+        failure_set(failure, "is not a network like 10.1.0.0/16");
     else if (!prefix_table_add(&config->allow, &prefix))
-        snprintf(error, error_size, "is one network too many (at most %d)", PREFIX_TABLE_MAX);
+        failure_set(failure, "is one network too many (at most %d)", PREFIX_TABLE_MAX);
     else
         return true;
     return false;
@@ -235,14 +223,14 @@ static void print_allow(const void *context, struct option_writer *writer)
         option_value(writer, "%s", prefix_format(&allow->entries[i], text));
 }
 
-static bool set_dns(void *context, const char *value, char *error, size_t error_size)
+static bool set_dns(void *context, const char *value, struct failure *failure)
 {
     struct parent_config *config = context;
 
     if (config->dns_count == WIRE_MAX_DNS)
-        snprintf(error, error_size, "is one resolver too many (at most %d)", WIRE_MAX_DNS);
+        failure_set(failure, "is one resolver too many (at most %d)", WIRE_MAX_DNS);
     else if (!addr_parse(value, &config->dns[config->dns_count]))
-        snprintf(error, error_size, "is not an IP address");
+        failure_set(failure, "is not an IP address");
     else {
         config->dns_count++;
         return true;
@@ -259,14 +247,12 @@ static void print_dns(const void *context, struct option_writer *writer)
         option_value(writer, "%s", addr_format(&config->dns[i], text));
 }
 
-static bool set_uplink(void *context, const char *value, char *error, size_t error_size)
+static bool set_uplink(void *context, const char *value, struct failure *failure)
 {
     struct parent_config *config = context;
 
-    if (strlen(value) == 0 || strlen(value) >= IFNAMSIZ) {
-        snprintf(error, error_size, "is not a device name");
-        return false;
-    }
+    if (strlen(value) == 0 || strlen(value) >= IFNAMSIZ)
+        return failure_set(failure, "is not a device name");
     config->uplink = strcmp(value, "auto") == 0 ? NULL : value;
     return true;
 }
@@ -278,12 +264,11 @@ static void print_uplink(const void *context, struct option_writer *writer)
     option_value(writer, "%s", uplink ? uplink : "auto");
 }
 
-static bool set_firewall(void *context, const char *value, char *error, size_t error_size)
+static bool set_firewall(void *context, const char *value, struct failure *failure)
 {
     if (rules_backend_parse(value, &((struct parent_config *)context)->firewall))
         return true;
-    snprintf(error, error_size, "is not auto, iptables, iptables-legacy or nft");
-    return false;
+    return failure_set(failure, "is not auto, iptables, iptables-legacy or nft");
 }
 
 static void print_firewall(const void *context, struct option_writer *writer)
@@ -292,12 +277,11 @@ static void print_firewall(const void *context, struct option_writer *writer)
                  rules_backend_name(((const struct parent_config *)context)->firewall));
 }
 
-static bool set_log_level(void *context, const char *value, char *error, size_t error_size)
+static bool set_log_level(void *context, const char *value, struct failure *failure)
 {
     if (log_level_parse(value, &((struct parent_config *)context)->log_level))
         return true;
-    snprintf(error, error_size, "is not error, warning, info or debug");
-    return false;
+    return failure_set(failure, "is not error, warning, info or debug");
 }
 
 static void print_log_level(const void *context, struct option_writer *writer)
@@ -425,7 +409,7 @@ static bool is_any(const struct enclave_entry *entry)
     return entry->link.kind == LINK_VSOCK && entry->link.cid == VMADDR_CID_ANY;
 }
 
-static bool assign_indexes(struct parent_config *config, char *error, size_t error_size)
+static bool assign_indexes(struct parent_config *config, struct failure *failure)
 {
     char address[ADDR_TEXT_BYTES], pool[ADDR_TEXT_BYTES];
 
@@ -434,12 +418,10 @@ static bool assign_indexes(struct parent_config *config, char *error, size_t err
         if (entry->address.version == 0)
             continue;
         uint32_t index = index_of_address(config, &entry->address);
-        if (index == 0 || parent_config_index_taken(config, index) || is_any(entry)) {
-            snprintf(error, error_size, "--enclave: %s cannot have %s: not a free address of %s",
-                     entry->name, addr_format(&entry->address, address),
-                     prefix_format(&config->pool4, pool));
-            return false;
-        }
+        if (index == 0 || parent_config_index_taken(config, index) || is_any(entry))
+            return failure_set(failure, "--enclave: %s cannot have %s: not a free address of %s",
+                               entry->name, addr_format(&entry->address, address),
+                               prefix_format(&config->pool4, pool));
         entry->index = index;
     }
     /* First the indexes that CIDs name: nobody else may take them. */
@@ -451,11 +433,9 @@ static bool assign_indexes(struct parent_config *config, char *error, size_t err
         if (entry->index != 0 || is_any(entry))
             continue;
         entry->index = first_free_index(config);
-        if (entry->index == 0) {
-            snprintf(error, error_size, "--pool: %s has fewer addresses than there are enclaves",
-                     prefix_format(&config->pool4, pool));
-            return false;
-        }
+        if (entry->index == 0)
+            return failure_set(failure, "--pool: %s has fewer addresses than there are enclaves",
+                               prefix_format(&config->pool4, pool));
     }
     return true;
 }
@@ -481,39 +461,31 @@ const struct enclave_entry *parent_config_find(const struct parent_config *confi
     return NULL;
 }
 
-static bool check_publish(const struct parent_config *config, char *error, size_t error_size)
+static bool check_publish(const struct parent_config *config, struct failure *failure)
 {
     for (unsigned i = 0; i < config->publish_count; i++) {
         const struct publish_entry *publish = &config->publish[i];
         const struct enclave_entry *entry = parent_config_find(config, publish->enclave);
-        if (entry == NULL) {
-            snprintf(error, error_size,
-                     publish->enclave[0] ? "--publish: no --enclave is called '%s'"
-                                         : "--publish: with several enclaves it must say which "
-                                           "one: NAME=PORTS:PORTS%s",
-                     publish->enclave);
-            return false;
-        }
-        if (entry->index == 0) {
-            snprintf(error, error_size,
-                     "--publish: an enclave of any CID has no fixed address; "
-                     "configure it by its own CID");
-            return false;
-        }
+        if (entry == NULL)
+            return failure_set(failure,
+                               publish->enclave[0]
+                                   ? "--publish: no --enclave is called '%s'"
+                                   : "--publish: with several enclaves it must say which "
+                                     "one: NAME=PORTS:PORTS%s",
+                               publish->enclave);
+        if (entry->index == 0)
+            return failure_set(failure, "--publish: an enclave of any CID has no fixed address; "
+                                        "configure it by its own CID");
         if ((publish->listen.version == 4 && config->pool4.addr.version == 0) ||
-            (publish->listen.version == 6 && config->pool6.addr.version == 0)) {
-            snprintf(error, error_size,
-                     "--publish: enclaves have no IPv%d: port %u of an IPv%d "
-                     "address cannot be theirs",
-                     publish->listen.version, publish->first, publish->listen.version);
-            return false;
-        }
+            (publish->listen.version == 6 && config->pool6.addr.version == 0))
+            return failure_set(failure,
+                               "--publish: enclaves have no IPv%d: port %u of an IPv%d "
+                               "address cannot be theirs",
+                               publish->listen.version, publish->first, publish->listen.version);
         for (unsigned j = 0; j < i; j++) {
-            if (publish_overlap(&config->publish[j], publish)) {
-                snprintf(error, error_size, "--publish: port %u/%s is published twice",
-                         publish->first, publish->protocol);
-                return false;
-            }
+            if (publish_overlap(&config->publish[j], publish))
+                return failure_set(failure, "--publish: port %u/%s is published twice",
+                                   publish->first, publish->protocol);
         }
     }
     return true;
@@ -544,9 +516,10 @@ static bool has_prefix(const struct parent_config *config, const char *value, si
 static bool has_publish(const struct parent_config *config, const char *value, unsigned *index)
 {
     struct publish_entry wanted;
-    char ignored[200], text[PUBLISH_TEXT_BYTES], other[PUBLISH_TEXT_BYTES];
+    char text[PUBLISH_TEXT_BYTES], other[PUBLISH_TEXT_BYTES];
+    struct failure ignored;
 
-    if (!publish_parse(value, &wanted, ignored, sizeof(ignored)))
+    if (!publish_parse(value, &wanted, &ignored))
         return false;
     const struct enclave_entry *enclave = parent_config_find(config, wanted.enclave);
     for (*index = 0; *index < config->publish_count; ++*index) {
@@ -561,25 +534,23 @@ static bool has_publish(const struct parent_config *config, const char *value, u
 }
 
 bool parent_policy_add(struct parent_config *config, const char *key, const char *value,
-                       char *error, size_t error_size)
+                       struct failure *failure)
 {
     static struct parent_config next;
     size_t index;
 
     next = *config;
-    if (strcmp(key, "allow") == 0 && has_prefix(config, value, &index)) {
-        snprintf(error, error_size, "allow: '%.200s' is allowed already", value);
-        return false;
-    }
-    if (!options_set_key(policy_options, key, value, &next, error, error_size) ||
-        !check_publish(&next, error, error_size))
+    if (strcmp(key, "allow") == 0 && has_prefix(config, value, &index))
+        return failure_set(failure, "allow: '%.200s' is allowed already", value);
+    if (!options_set_key(policy_options, key, value, &next, failure) ||
+        !check_publish(&next, failure))
         return false;
     *config = next;
     return true;
 }
 
 bool parent_policy_remove(struct parent_config *config, const char *key, const char *value,
-                          char *error, size_t error_size)
+                          struct failure *failure)
 {
     unsigned place;
     size_t index;
@@ -597,8 +568,7 @@ bool parent_policy_remove(struct parent_config *config, const char *key, const c
         config->publish_count--;
         return true;
     }
-    snprintf(error, error_size, "%.20s: '%.200s' is not there", key, value);
-    return false;
+    return failure_set(failure, "%.20s: '%.200s' is not there", key, value);
 }
 
 void parent_policy_print(const struct parent_config *config, FILE *out)
@@ -606,15 +576,15 @@ void parent_policy_print(const struct parent_config *config, FILE *out)
     options_print(policy_options, config, out);
 }
 
-bool parent_policy_take(struct parent_config *config, char *text, char *error, size_t error_size)
+bool parent_policy_take(struct parent_config *config, char *text, struct failure *failure)
 {
     static struct parent_config next; /* too large for a stack; one thread */
 
     next = *config;
     next.publish_count = 0;
     next.allow.count = 0;
-    if (!options_parse_text(policy_options, "policy", text, &next, error, error_size) ||
-        !check_publish(&next, error, error_size))
+    if (!options_parse_text(policy_options, "policy", text, &next, failure) ||
+        !check_publish(&next, failure))
         return false;
     *config = next;
     return true;
@@ -623,7 +593,7 @@ bool parent_policy_take(struct parent_config *config, char *text, char *error, s
 /* ---- all of it ---- */
 
 enum options_result parent_config_read_again(struct parent_config *config, int argc, char **argv,
-                                             char *text, char *error, size_t error_size)
+                                             char *text, struct failure *failure)
 {
     *config = (struct parent_config){
         .lanes_max = WIRE_MAX_LANES,
@@ -636,21 +606,21 @@ enum options_result parent_config_read_again(struct parent_config *config, int a
     prefix_parse(DEFAULT_POOL6, &config->pool6);
     enum options_result result = options_parse_again(parent_options, "causeway-parent",
                                                      "a network for sealed enclaves, parent side",
-                                                     argc, argv, text, config, error, error_size);
+                                                     argc, argv, text, config, failure);
     if (result != OPTIONS_OK)
         return result;
     /* --check answers for a host before anybody has decided on the enclaves. */
     if (config->enclave_count == 0 && !config->check)
-        snprintf(error, error_size, "--enclave is missing: which enclave may connect?");
+        failure_set(failure, "--enclave is missing: which enclave may connect?");
     else if (config->pool4.addr.version == 0 && config->pool6.addr.version == 0)
-        snprintf(error, error_size, "--pool and --pool6 are both none: enclaves need addresses");
-    else if (assign_indexes(config, error, error_size) && check_publish(config, error, error_size))
+        failure_set(failure, "--pool and --pool6 are both none: enclaves need addresses");
+    else if (assign_indexes(config, failure) && check_publish(config, failure))
         return OPTIONS_OK;
     return OPTIONS_INVALID;
 }
 
 enum options_result parent_config_read(struct parent_config *config, int argc, char **argv,
-                                       char *error, size_t error_size)
+                                       struct failure *failure)
 {
-    return parent_config_read_again(config, argc, argv, NULL, error, error_size);
+    return parent_config_read_again(config, argc, argv, NULL, failure);
 }

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <stdint.h>
 
+#include "runtime/base/failure.h"
 #include "packet/frame.h"
 #include "packet/policy.h"
 #include "runtime/base/control.h"
@@ -69,12 +70,12 @@ struct parent_config {
 /* Reads and cross-checks the command line: every enclave has its index, every published port its
  * enclave. */
 enum options_result parent_config_read(struct parent_config *config, int argc, char **argv,
-                                       char *error, size_t error_size);
+                                       struct failure *failure);
 
 /* The same with the configuration file's present text, from malloc(), for a daemon that can no
  * longer open it. The text is config's afterwards, whatever the result. */
 enum options_result parent_config_read_again(struct parent_config *config, int argc, char **argv,
-                                             char *text, char *error, size_t error_size);
+                                             char *text, struct failure *failure);
 
 /* The table behind both, for options_print() and options_compare(). */
 extern const struct option_spec parent_options[];
@@ -86,11 +87,11 @@ extern const struct option_spec parent_options[];
  * against the enclaves. On false, with a sentence, config is as it was.
  */
 bool parent_policy_add(struct parent_config *config, const char *key, const char *value,
-                       char *error, size_t error_size);
+                       struct failure *failure);
 bool parent_policy_remove(struct parent_config *config, const char *key, const char *value,
-                          char *error, size_t error_size);
+                          struct failure *failure);
 void parent_policy_print(const struct parent_config *config, FILE *out);
-bool parent_policy_take(struct parent_config *config, char *text, char *error, size_t error_size);
+bool parent_policy_take(struct parent_config *config, char *text, struct failure *failure);
 
 /* How messages call a peer: "web (vsock:16:5005)", or without a name= the peer alone. Into
  * out[PARENT_LABEL_BYTES]; returns out. */

@@ -13,60 +13,56 @@
 
 /* ---- in the helper ---- */
 
-static bool serve_policy(struct parent_config *config, char *text, char *answer, size_t answer_size)
+static bool serve_policy(struct parent_config *config, char *text, struct failure *failure)
 {
     static struct parent_config next;
-    char ignored[256];
+    struct failure ignored;
     enum rules_backend used;
 
     next = *config;
-    if (!parent_policy_take(&next, text, answer, answer_size))
+    if (!parent_policy_take(&next, text, failure))
         return false;
     struct rules_values *values = firewall_values(&next);
-    bool done =
-        rules_apply(&firewall_rules, next.firewall, values, &used, answer, answer_size) == 0;
+    bool done = rules_apply(&firewall_rules, next.firewall, values, &used, failure) == 0;
     rules_values_free(values);
     if (done) {
         *config = next;
-        answer[0] = '\0';
         return true;
     }
     /* A failed change has removed the rules; no rules would leave enclaves without NAT. */
     values = firewall_values(config);
-    rules_apply(&firewall_rules, config->firewall, values, &used, ignored, sizeof(ignored));
+    rules_apply(&firewall_rules, config->firewall, values, &used, &ignored);
     rules_values_free(values);
     return false;
 }
 
-bool live_serve(void *context, char kind, char *text, char *answer, size_t answer_size)
+bool live_serve(void *context, char kind, char *text, char *answer, struct failure *failure)
 {
     struct parent_config *config = context;
 
     if (kind == RELOAD_KIND_FILE)
-        return reload_serve(&config->file, answer, answer_size);
+        return reload_serve(&config->file, answer, failure);
     if (kind == KIND_POLICY)
-        return serve_policy(config, text, answer, answer_size);
+        return serve_policy(config, text, failure);
     return false;
 }
 
 /* ---- in the daemon ---- */
 
 /* Exchanges published ports and opened networks for those of *next, in the kernel and here. */
-static bool apply_policy(struct live *live, const struct parent_config *next, char *error,
-                         size_t error_size)
+static bool apply_policy(struct live *live, const struct parent_config *next,
+                         struct failure *failure)
 {
     char *text = NULL;
     size_t length;
     FILE *out = open_memstream(&text, &length);
 
-    if (out == NULL) {
-        snprintf(error, error_size, "out of memory");
-        return false;
-    }
+    if (out == NULL)
+        return failure_set(failure, "out of memory");
     parent_policy_print(next, out);
     fclose(out);
-    bool done = helper_request(live->helper, KIND_POLICY, text, error, error_size) &&
-                parent_policy_take(live->config, text, error, error_size);
+    bool done = helper_request(live->helper, KIND_POLICY, text, NULL, failure) &&
+                parent_policy_take(live->config, text, failure);
     free(text);
     if (done)
         server_policy_changed(live->server);
@@ -74,14 +70,14 @@ static bool apply_policy(struct live *live, const struct parent_config *next, ch
 }
 
 bool live_change(struct live *live, enum live_change change, const char *key, const char *value,
-                 char *error, size_t error_size)
+                 struct failure *failure)
 {
     static struct parent_config next;
 
     next = *live->config;
-    bool valid = change == LIVE_ADD ? parent_policy_add(&next, key, value, error, error_size)
-                                    : parent_policy_remove(&next, key, value, error, error_size);
-    if (!valid || !apply_policy(live, &next, error, error_size))
+    bool valid = change == LIVE_ADD ? parent_policy_add(&next, key, value, failure)
+                                    : parent_policy_remove(&next, key, value, failure);
+    if (!valid || !apply_policy(live, &next, failure))
         return false;
     log_info("%s %s %s", key, value, change == LIVE_ADD ? "added" : "removed");
     return true;
@@ -113,20 +109,21 @@ static void take_over(struct live *live, const struct parent_config *fresh)
 void live_reload(struct live *live)
 {
     static struct parent_config fresh;
-    char error[1024], *text = reload_text(live->helper);
+    char *text = reload_text(live->helper);
+    struct failure failure;
 
     if (text == NULL)
         return;
     enum options_result result =
-        parent_config_read_again(&fresh, live->argc, live->argv, text, error, sizeof(error));
+        parent_config_read_again(&fresh, live->argc, live->argv, text, &failure);
     if (result == OPTIONS_OK) {
         reload_report(parent_options, live->config, &live->given, &fresh);
-        if (apply_policy(live, &fresh, error, sizeof(error)))
+        if (apply_policy(live, &fresh, &failure))
             take_over(live, &fresh);
         else
             result = OPTIONS_INVALID;
     }
     if (result != OPTIONS_OK)
-        log_error("configuration not changed: %s", error);
+        log_error("configuration not changed: %s", failure.text);
     option_file_free(&fresh.file);
 }

@@ -11,6 +11,7 @@
 #ifndef CAUSEWAY_PARENT_LIVE_H
 #define CAUSEWAY_PARENT_LIVE_H
 
+#include "runtime/base/failure.h"
 #include "parent/session.h"
 #include "runtime/base/helper.h"
 
@@ -32,9 +33,9 @@ enum live_change { LIVE_ADD, LIVE_REMOVE };
 /* Adds or removes one value of the key "publish" or "allow", in the option's own form. False with a
  * sentence. */
 bool live_change(struct live *live, enum live_change change, const char *key, const char *value,
-                 char *error, size_t error_size);
+                 struct failure *failure);
 
 /* The helper's side; context is the daemon's struct parent_config. */
-bool live_serve(void *context, char kind, char *text, char *answer, size_t answer_size);
+bool live_serve(void *context, char kind, char *text, char *answer, struct failure *failure);
 
 #endif

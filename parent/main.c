@@ -69,13 +69,13 @@ static int open_journal(void)
 static void clean_up(void *context)
 {
     const struct parent_config *config = context;
-    char error[512];
+    struct failure failure;
     int result;
 
     control_remove(&config->control);
     enclave_remove_devices();
-    if (rules_remove(&firewall_rules, config->firewall, error, sizeof(error)) < 0)
-        log_warning("%s", error);
+    if (rules_remove(&firewall_rules, config->firewall, &failure) < 0)
+        log_warning("%s", failure.text);
     result = open_journal();
     if (result == 0)
         result = sysctl_restore_all();
@@ -83,13 +83,13 @@ static void clean_up(void *context)
         log_warning("cannot put the sysctls back: %s", strerror(-result));
 }
 
-static int set_sysctls(const struct parent_config *config, char *error, size_t error_size)
+static int set_sysctls(const struct parent_config *config, struct failure *failure)
 {
     int result = open_journal();
 
     if (result < 0) {
-        snprintf(error, error_size, "cannot keep a journal of sysctls in %s: %s", RUN_DIRECTORY,
-                 strerror(-result));
+        failure_set(failure, "cannot keep a journal of sysctls in %s: %s", RUN_DIRECTORY,
+                    strerror(-result));
         return -1;
     }
     if (config->pool4.addr.version != 0)
@@ -98,7 +98,7 @@ static int set_sysctls(const struct parent_config *config, char *error, size_t e
         result = sysctl_set("net/ipv6/conf/all/forwarding", "1");
     if (result == 0)
         return 0;
-    snprintf(error, error_size, "cannot switch forwarding on in /proc/sys: %s", strerror(-result));
+    failure_set(failure, "cannot switch forwarding on in /proc/sys: %s", strerror(-result));
     return -1;
 }
 
@@ -158,7 +158,7 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static int open_control(struct parent *parent, char *error, size_t error_size)
+static int open_control(struct parent *parent, struct failure *failure)
 {
     int result = event_loop_init(&parent->loop);
 
@@ -172,15 +172,15 @@ static int open_control(struct parent *parent, char *error, size_t error_size)
         result = open_monitor(parent);
     if (result == 0)
         return 0;
-    snprintf(error, error_size, "cannot open epoll, signalfd or rtnetlink: %s", strerror(-result));
+    failure_set(failure, "cannot open epoll, signalfd or rtnetlink: %s", strerror(-result));
     return -1;
 }
 
-static int apply_rules(const struct parent_config *config, enum rules_backend *used, char *error,
-                       size_t error_size)
+static int apply_rules(const struct parent_config *config, enum rules_backend *used,
+                       struct failure *failure)
 {
     struct rules_values *values = firewall_values(config);
-    int result = rules_apply(&firewall_rules, config->firewall, values, used, error, error_size);
+    int result = rules_apply(&firewall_rules, config->firewall, values, used, failure);
 
     rules_values_free(values);
     if (result == 0)
@@ -188,15 +188,15 @@ static int apply_rules(const struct parent_config *config, enum rules_backend *u
     return result;
 }
 
-static int start(struct parent *parent, char *error, size_t error_size)
+static int start(struct parent *parent, struct failure *failure)
 {
     const struct parent_config *config = &parent->config;
 
     raise_descriptor_limit();
-    if (open_control(parent, error, error_size) < 0 ||
-        notify_open(&parent->notify, &parent->loop, error, error_size) < 0 ||
-        set_sysctls(config, error, error_size) < 0 ||
-        apply_rules(config, &parent->commands.firewall, error, error_size) < 0)
+    if (open_control(parent, failure) < 0 ||
+        notify_open(&parent->notify, &parent->loop, failure) < 0 ||
+        set_sysctls(config, failure) < 0 ||
+        apply_rules(config, &parent->commands.firewall, failure) < 0)
         return -1;
     parent->server.loop = &parent->loop;
     parent->server.context.config = config;
@@ -205,12 +205,11 @@ static int start(struct parent *parent, char *error, size_t error_size)
     parent->commands.control = &parent->control;
     parent->commands.live = &parent->live;
     parent->commands.taps = parent->server.context.taps = &parent->taps;
-    if (server_open(&parent->server, error, error_size) < 0 ||
+    if (server_open(&parent->server, failure) < 0 ||
         control_open(&parent->control, &parent->loop, &config->control, PARENT_CONTROL_PATH,
-                     parent_commands, &parent->commands, error, error_size) < 0)
+                     parent_commands, &parent->commands, failure) < 0)
         return -1;
-    return config->no_sandbox ? 0
-                              : sandbox_enter(&sandbox_datapath, config->user, error, error_size);
+    return config->no_sandbox ? 0 : sandbox_enter(&sandbox_datapath, config->user, failure);
 }
 
 static void run(struct parent *parent)
@@ -251,15 +250,14 @@ static void prepare_live(struct parent *parent, int argc, char **argv)
 int main(int argc, char **argv)
 {
     static struct parent parent;
-    char error[1024];
-    enum options_result result =
-        parent_config_read(&parent.config, argc, argv, error, sizeof(error));
+    struct failure failure;
+    enum options_result result = parent_config_read(&parent.config, argc, argv, &failure);
 
     log_init(PROGRAM, parent.config.log_level);
     if (result == OPTIONS_HELP)
         return EXIT_SUCCESS;
     if (result == OPTIONS_INVALID) {
-        log_error("%s", error);
+        log_error("%s", failure.text);
         return 2;
     }
     if (parent.config.print_config) {
@@ -270,10 +268,9 @@ int main(int argc, char **argv)
         return check_parent(&parent.config);
     if (parent.config.dry_run)
         return dry_run(&parent.config);
-    if (sandbox_check_capabilities(error, sizeof(error)) < 0 ||
-        lane_probe(error, sizeof(error)) < 0 ||
-        overlap_check(&parent.config, error, sizeof(error)) < 0)
-        die("%s", error);
+    if (sandbox_check_capabilities(&failure) < 0 || lane_probe(&failure) < 0 ||
+        overlap_check(&parent.config, &failure) < 0)
+        die("%s", failure.text);
     prepare_live(&parent, argc, argv);
     drop_unusable_ipv6(&parent.config);
     int started = helper_start_serving(&parent.helper, &(struct helper_duties){
@@ -284,11 +281,11 @@ int main(int argc, char **argv)
     if (started < 0)
         die("cannot fork: %s", strerror(-started));
     /* Behind the fork: the helper must not hold the lock when the daemon is killed. */
-    if (instance_lock(PROGRAM, error, sizeof(error)) < 0)
-        die("%s", error);
-    if (start(&parent, error, sizeof(error)) < 0) {
+    if (instance_lock(PROGRAM, &failure) < 0)
+        die("%s", failure.text);
+    if (start(&parent, &failure) < 0) {
         helper_finish(&parent.helper);
-        die("%s", error);
+        die("%s", failure.text);
     }
     run(&parent);
     notify_stopping(&parent.notify);

@@ -28,7 +28,7 @@ static bool visit(const struct ip_prefix *prefix, const char *device, void *cont
 }
 
 static int check_pool(struct netdev *netdev, const struct ip_prefix *pool, const char *option,
-                      char *error, size_t error_size)
+                      struct failure *failure)
 {
     struct search search = {.pool = pool};
     char pool_text[ADDR_TEXT_BYTES], found_text[ADDR_TEXT_BYTES];
@@ -37,29 +37,29 @@ static int check_pool(struct netdev *netdev, const struct ip_prefix *pool, const
         return 0;
     int result = netdev_each_prefix(netdev, pool->addr.version, visit, &search);
     if (result < 0) {
-        snprintf(error, error_size, "cannot list routes: %s", strerror(-result));
+        failure_set(failure, "cannot list routes: %s", strerror(-result));
         return -1;
     }
     if (search.device[0] == '\0')
         return 0;
-    snprintf(error, error_size, "%s: %s is in use on this host: %s on %s", option,
-             prefix_format(pool, pool_text), prefix_format(&search.found, found_text),
-             search.device);
+    failure_set(failure, "%s: %s is in use on this host: %s on %s", option,
+                prefix_format(pool, pool_text), prefix_format(&search.found, found_text),
+                search.device);
     return -1;
 }
 
-int overlap_check(const struct parent_config *config, char *error, size_t error_size)
+int overlap_check(const struct parent_config *config, struct failure *failure)
 {
     struct netdev netdev = {0};
     int result = netdev_open(&netdev);
 
     if (result < 0) {
-        snprintf(error, error_size, "cannot open rtnetlink: %s", strerror(-result));
+        failure_set(failure, "cannot open rtnetlink: %s", strerror(-result));
         return -1;
     }
-    result = check_pool(&netdev, &config->pool4, "--pool", error, error_size);
+    result = check_pool(&netdev, &config->pool4, "--pool", failure);
     if (result == 0)
-        result = check_pool(&netdev, &config->pool6, "--pool6", error, error_size);
+        result = check_pool(&netdev, &config->pool6, "--pool6", failure);
     netdev_close(&netdev);
     return result;
 }

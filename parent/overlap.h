@@ -3,12 +3,13 @@
 #ifndef CAUSEWAY_PARENT_OVERLAP_H
 #define CAUSEWAY_PARENT_OVERLAP_H
 
+#include "runtime/base/failure.h"
 #include "parent/config.h"
 
 /*
  * Looks for addresses and routes (default routes apart) that lie in a pool or cover it, on devices
  * that are not ours. 0, or -1 with a sentence that names the device.
  */
-int overlap_check(const struct parent_config *config, char *error, size_t error_size);
+int overlap_check(const struct parent_config *config, struct failure *failure);
 
 #endif

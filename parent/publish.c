@@ -57,46 +57,34 @@ static bool parse_listen(char **rest, struct ip_addr *listen)
     return addr_parse(text, listen);
 }
 
-bool publish_parse(const char *text, struct publish_entry *out, char *error, size_t error_size)
+bool publish_parse(const char *text, struct publish_entry *out, struct failure *failure)
 {
     struct publish_entry entry = {0};
     char copy[256], *rest = copy, *equals, *colon;
     uint16_t to_last;
 
-    if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy)) {
-        snprintf(error, error_size, "is too long");
-        return false;
-    }
+    if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy))
+        return failure_set(failure, "is too long");
     equals = strchr(copy, '=');
     if (equals != NULL) {
         *equals = '\0';
         rest = equals + 1;
         if ((size_t)snprintf(entry.enclave, sizeof(entry.enclave), "%s", copy) >=
-            sizeof(entry.enclave)) {
-            snprintf(error, error_size, "has a name that is too long");
-            return false;
-        }
+            sizeof(entry.enclave))
+            return failure_set(failure, "has a name that is too long");
     }
-    if (!parse_protocol(rest, &entry.protocol)) {
-        snprintf(error, error_size, "ends in something other than /tcp or /udp");
-        return false;
-    }
-    if (!parse_listen(&rest, &entry.listen)) {
-        snprintf(error, error_size, "has no IP address before the ports");
-        return false;
-    }
+    if (!parse_protocol(rest, &entry.protocol))
+        return failure_set(failure, "ends in something other than /tcp or /udp");
+    if (!parse_listen(&rest, &entry.listen))
+        return failure_set(failure, "has no IP address before the ports");
     colon = strchr(rest, ':');
     if (colon != NULL)
         *colon = '\0';
     if (colon == NULL || !parse_ports(rest, &entry.first, &entry.last) ||
-        !parse_ports(colon + 1, &entry.to_first, &to_last)) {
-        snprintf(error, error_size, "is not PORTS:PORTS (1 to 65535, or FIRST-LAST)");
-        return false;
-    }
-    if (to_last - entry.to_first != entry.last - entry.first) {
-        snprintf(error, error_size, "maps ranges of different size");
-        return false;
-    }
+        !parse_ports(colon + 1, &entry.to_first, &to_last))
+        return failure_set(failure, "is not PORTS:PORTS (1 to 65535, or FIRST-LAST)");
+    if (to_last - entry.to_first != entry.last - entry.first)
+        return failure_set(failure, "maps ranges of different size");
     *out = entry;
     return true;
 }

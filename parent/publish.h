@@ -3,13 +3,14 @@
 #ifndef CAUSEWAY_PARENT_PUBLISH_H
 #define CAUSEWAY_PARENT_PUBLISH_H
 
+#include "runtime/base/failure.h"
 #include "parent/config.h"
 
 /*
  * PORTS is a number or FIRST-LAST; both ranges have the same size. An IPv6 ADDRESS stands in
  * brackets. False with a reason.
  */
-bool publish_parse(const char *text, struct publish_entry *out, char *error, size_t error_size);
+bool publish_parse(const char *text, struct publish_entry *out, struct failure *failure);
 
 /* The text that parses to the entry, into out[PUBLISH_TEXT_BYTES]; returns out. */
 #define PUBLISH_TEXT_BYTES (PARENT_NAME_BYTES + ADDR_TEXT_BYTES + 48)

@@ -354,8 +354,8 @@ static int listen_for(const struct enclave_entry *entry)
     return error;
 }
 
-static int open_listener(struct server *server, const struct enclave_entry *entry, char *error,
-                         size_t error_size)
+static int open_listener(struct server *server, const struct enclave_entry *entry,
+                         struct failure *failure)
 {
     struct listener *listener = &server->listeners[server->listener_count];
     char text[LINK_TEXT_BYTES];
@@ -376,8 +376,7 @@ static int open_listener(struct server *server, const struct enclave_entry *entr
         close(fd);
         fd = added;
     }
-    snprintf(error, error_size, "cannot listen on %s: %s", link_format(&entry->link, text),
-             strerror(-fd));
+    failure_set(failure, "cannot listen on %s: %s", link_format(&entry->link, text), strerror(-fd));
     return -1;
 }
 
@@ -394,7 +393,7 @@ static void lane_exit_ready(void *context, uint32_t events)
             enclave_reap_lanes(&server->enclaves[i]);
 }
 
-int server_open(struct server *server, char *error, size_t error_size)
+int server_open(struct server *server, struct failure *failure)
 {
     const struct parent_config *config = server->context.config;
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -403,13 +402,12 @@ int server_open(struct server *server, char *error, size_t error_size)
         (struct event_source){.fd = fd, .ready = lane_exit_ready, .context = server};
     server->context.lane_exit_fd = fd;
     if (fd < 0 || event_add(server->loop, &server->lane_exit, EPOLLIN) < 0) {
-        snprintf(error, error_size, "cannot make an eventfd: %s", strerror(errno));
+        failure_set(failure, "cannot make an eventfd: %s", strerror(errno));
         return -1;
     }
     for (unsigned i = 0; i < config->enclave_count; i++) {
         const struct enclave_entry *entry = &config->enclaves[i];
-        if (!already_listening(server, &entry->link) &&
-            open_listener(server, entry, error, error_size) < 0)
+        if (!already_listening(server, &entry->link) && open_listener(server, entry, failure) < 0)
             return -1;
     }
     return 0;

@@ -17,6 +17,7 @@
 
 #include <stdio.h>
 
+#include "runtime/base/failure.h"
 #include "parent/config.h"
 #include "parent/enclave.h"
 #include "runtime/base/event.h"
@@ -60,7 +61,7 @@ struct server {
 };
 
 /* Opens every listening socket. 0, or -1 with a sentence. */
-int server_open(struct server *server, char *error, size_t error_size);
+int server_open(struct server *server, struct failure *failure);
 
 /* Expires what is due; returns for how many milliseconds nothing will be, -1 for ever. */
 int server_poll(struct server *server);

@@ -88,8 +88,7 @@ static const char *find_dns(const char *object)
     return NULL;
 }
 
-bool daemon_json_edit(const char *original, const void *context, FILE *out, char *error,
-                      size_t error_size)
+bool daemon_json_edit(const char *original, const void *context, FILE *out, struct failure *failure)
 {
     char address[ADDR_TEXT_BYTES];
     const char *object = original == NULL ? NULL : skip_space(original);
@@ -100,10 +99,8 @@ bool daemon_json_edit(const char *original, const void *context, FILE *out, char
         return true;
     }
     const char *end = *object == '{' ? skip_space(skip_value(object, 0)) : NULL;
-    if (end == NULL || *end != '\0') {
-        snprintf(error, error_size, "is not a JSON object");
-        return false;
-    }
+    if (end == NULL || *end != '\0')
+        return failure_set(failure, "is not a JSON object");
     const char *value = find_dns(object);
     if (value != NULL) {
         fprintf(out, "%.*s[\"%s\"]%s", (int)(value - original), original, address,

@@ -128,11 +128,12 @@ unsigned follow_parse(const char *text, const struct ip_addr *own, unsigned own_
     unsigned count = 0;
 
     while (*text != '\0' && count < UPSTREAMS_MAX) {
-        char word[ADDR_TEXT_BYTES], url[ADDR_TEXT_BYTES + 8], ignored[200];
+        char word[ADDR_TEXT_BYTES], url[ADDR_TEXT_BYTES + 8];
+        struct failure ignored;
         size_t length = strcspn(text, "\n");
         if (server_of_line(text, length, word, sizeof(word))) {
             snprintf(url, sizeof(url), strchr(word, ':') != NULL ? "tcp://[%s]" : "tcp://%s", word);
-            if (upstream_parse(url, &specs[count], ignored, sizeof(ignored)) &&
+            if (upstream_parse(url, &specs[count], &ignored) &&
                 !is_own(&specs[count].address, own, own_count))
                 count++;
         }
@@ -312,15 +313,15 @@ const char *follow_path(const struct follow *follow)
     return follow->path;
 }
 
-struct follow *follow_open(struct event_loop *loop, const struct follow_config *config, char *error,
-                           size_t error_size)
+struct follow *follow_open(struct event_loop *loop, const struct follow_config *config,
+                           struct failure *failure)
 {
     struct follow *follow = calloc(1, sizeof(*follow));
     int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 
     if (follow == NULL || fd < 0 || config->own_count > FOLLOW_OWN_MAX) {
-        snprintf(error, error_size, "cannot watch %s: %s", config->path,
-                 fd < 0 ? strerror(errno) : "no memory");
+        failure_set(failure, "cannot watch %s: %s", config->path,
+                    fd < 0 ? strerror(errno) : "no memory");
         if (fd >= 0)
             close(fd);
         free(follow);
@@ -334,7 +335,7 @@ struct follow *follow_open(struct event_loop *loop, const struct follow_config *
         follow->own[i] = config->own[i];
     follow->source = (struct event_source){.fd = fd, .ready = inotify_ready, .context = follow};
     if (event_add(loop, &follow->source, EPOLLIN) < 0) {
-        snprintf(error, error_size, "cannot watch %s", config->path);
+        failure_set(failure, "cannot watch %s", config->path);
         close(fd);
         free(follow);
         return NULL;

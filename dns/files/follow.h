@@ -6,6 +6,7 @@
 #ifndef CAUSEWAY_DNS_FILES_FOLLOW_H
 #define CAUSEWAY_DNS_FILES_FOLLOW_H
 
+#include "runtime/base/failure.h"
 #include "dns/upstream/upstream.h"
 
 struct follow; /* opaque */
@@ -28,8 +29,8 @@ struct follow_config {
  * to open files for reading, readlink, inotify_add_watch and inotify_rm_watch. NULL with a
  * sentence.
  */
-struct follow *follow_open(struct event_loop *loop, const struct follow_config *config, char *error,
-                           size_t error_size);
+struct follow *follow_open(struct event_loop *loop, const struct follow_config *config,
+                           struct failure *failure);
 void follow_close(struct follow *follow); /* NULL is allowed */
 const char *follow_path(const struct follow *follow);
 unsigned follow_servers(const struct follow *follow, const struct upstream_spec **specs);

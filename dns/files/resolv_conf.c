@@ -19,13 +19,11 @@ static bool is_kept(const char *line, size_t length)
     return false;
 }
 
-bool resolv_conf_edit(const char *original, const void *context, FILE *out, char *error,
-                      size_t error_size)
+bool resolv_conf_edit(const char *original, const void *context, FILE *out, struct failure *failure)
 {
     char address[ADDR_TEXT_BYTES];
 
-    (void)error;
-    (void)error_size;
+    (void)failure;
     fprintf(out, "# Written by causeway-dns, which puts the original back when it stops.\n");
     fprintf(out, "nameserver %s\n", addr_format(context, address));
     for (const char *line = original; line != NULL && *line != '\0';) {

@@ -25,9 +25,9 @@ struct content {
     gid_t gid;
 };
 
-static int say(char *error, size_t error_size, const char *path, int code)
+static int say(struct failure *failure, const char *path, int code)
 {
-    snprintf(error, error_size, "%s: %s", path, strerror(code < 0 ? -code : code));
+    failure_set(failure, "%s: %s", path, strerror(code < 0 ? -code : code));
     return -1;
 }
 
@@ -206,18 +206,18 @@ static int keep_original(const struct names *names, const struct content *curren
 }
 
 static int edit_text(takeover_edit *edit, const void *context, const struct content *original,
-                     struct content *out, char *error, size_t error_size)
+                     struct content *out, struct failure *failure)
 {
     FILE *stream = open_memstream(&out->text, &out->length);
 
     if (stream == NULL) {
-        snprintf(error, error_size, "no memory");
+        failure_set(failure, "no memory");
         return -1;
     }
     out->mode = original->mode;
     out->uid = original->uid;
     out->gid = original->gid;
-    bool edited = edit(original->text, context, stream, error, error_size);
+    bool edited = edit(original->text, context, stream, failure);
     return fclose(stream) == 0 && edited ? 0 : -1;
 }
 
@@ -230,16 +230,16 @@ static bool is_ours(const struct content *current, const struct content *ours,
 }
 
 static int begin(const struct names *names, const struct content contents[3], takeover_edit *edit,
-                 const void *context, char *error, size_t error_size)
+                 const void *context, struct failure *failure)
 {
     const struct content *current = &contents[0], *ours = &contents[1], *original = &contents[2];
     bool again = is_ours(current, ours, original);
     struct content text = {0};
-    char reason[256] = "";
+    struct failure reason = {""};
 
-    if (edit_text(edit, context, again ? original : current, &text, reason, sizeof(reason)) < 0) {
+    if (edit_text(edit, context, again ? original : current, &text, &reason) < 0) {
         content_free(&text);
-        snprintf(error, error_size, "%s %s", names->path, reason);
+        failure_set(failure, "%s %s", names->path, reason.text);
         return -1;
     }
     int result = again ? 0 : keep_original(names, current);
@@ -252,7 +252,7 @@ static int begin(const struct names *names, const struct content contents[3], ta
         unlink(names->ours);
         unlink(names->original);
     }
-    return result < 0 ? say(error, error_size, names->path, result) : 0;
+    return result < 0 ? say(failure, names->path, result) : 0;
 }
 
 static int read_three(const struct names *names, struct content contents[3])
@@ -272,8 +272,8 @@ static void free_three(struct content contents[3])
         content_free(&contents[i]);
 }
 
-int takeover_begin(const char *path, takeover_edit *edit, const void *context, char *error,
-                   size_t error_size)
+int takeover_begin(const char *path, takeover_edit *edit, const void *context,
+                   struct failure *failure)
 {
     struct names names;
     struct content contents[3] = {0};
@@ -282,9 +282,9 @@ int takeover_begin(const char *path, takeover_edit *edit, const void *context, c
     if (result == 0)
         result = read_three(&names, contents);
     if (result < 0)
-        say(error, error_size, path, result);
+        say(failure, path, result);
     else
-        result = begin(&names, contents, edit, context, error, error_size);
+        result = begin(&names, contents, edit, context, failure);
     free_three(contents);
     return result < 0 ? -1 : 0;
 }
@@ -306,7 +306,7 @@ static int put_back(const struct names *names, const struct content *original)
     return result;
 }
 
-enum takeover_end takeover_finish(const char *path, char *error, size_t error_size)
+enum takeover_end takeover_finish(const char *path, struct failure *failure)
 {
     struct names names;
     struct content contents[3] = {0};
@@ -320,16 +320,17 @@ enum takeover_end takeover_finish(const char *path, char *error, size_t error_si
         if (end == TAKEOVER_RESTORED)
             result = put_back(&names, &contents[2]);
         else
-            snprintf(error, error_size,
-                     "%s was changed by another program and is left as it is; what it was before "
-                     "is in %.500s",
-                     path, names.original);
+            failure_set(
+                failure,
+                "%s was changed by another program and is left as it is; what it was before "
+                "is in %.500s",
+                path, names.original);
         if (result == 0)
             unlink(names.ours);
     }
     free_three(contents);
     if (result < 0) {
-        say(error, error_size, path, result);
+        say(failure, path, result);
         return TAKEOVER_FAILED;
     }
     return end;

@@ -21,15 +21,17 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "runtime/base/failure.h"
+
 #define TAKEOVER_FILE_BYTES 65536
 
 /* Writes our text to out, made from the original (NULL: there is none). False with a reason. */
-typedef bool takeover_edit(const char *original, const void *context, FILE *out, char *error,
-                           size_t error_size);
+typedef bool takeover_edit(const char *original, const void *context, FILE *out,
+                           struct failure *failure);
 
 /* 0, or -1 with a sentence that names the file; then it is as it was. */
-int takeover_begin(const char *path, takeover_edit *edit, const void *context, char *error,
-                   size_t error_size);
+int takeover_begin(const char *path, takeover_edit *edit, const void *context,
+                   struct failure *failure);
 
 enum takeover_end {
     TAKEOVER_RESTORED,
@@ -37,7 +39,7 @@ enum takeover_end {
     TAKEOVER_NOTHING, /* was not ours */
     TAKEOVER_FAILED,  /* with a sentence */
 };
-enum takeover_end takeover_finish(const char *path, char *error, size_t error_size);
+enum takeover_end takeover_finish(const char *path, struct failure *failure);
 
 /* context: const struct ip_addr *, the name server. */
 takeover_edit resolv_conf_edit; /* keeps search, domain, options and sortlist */

@@ -285,7 +285,7 @@ static const char *wrong_with(enum local_add result)
     return "is one too many";
 }
 
-bool dns_local_add(struct dns_local *local, const char *text, char *error, size_t error_size)
+bool dns_local_add(struct dns_local *local, const char *text, struct failure *failure)
 {
     struct dns_name name;
     struct ip_addr address;
@@ -294,7 +294,7 @@ bool dns_local_add(struct dns_local *local, const char *text, char *error, size_
     if (!wrong)
         wrong = wrong_with(local_table_add(local->options, &name, &address, true));
     if (wrong)
-        snprintf(error, error_size, "%s", wrong);
+        failure_set(failure, "%s", wrong);
     return wrong == NULL;
 }
 

@@ -6,6 +6,7 @@
 #ifndef CAUSEWAY_DNS_RESOLVE_LOCAL_H
 #define CAUSEWAY_DNS_RESOLVE_LOCAL_H
 
+#include "runtime/base/failure.h"
 #include "packet/addr.h"
 #include "dns/message/render.h"
 
@@ -22,7 +23,7 @@ void dns_local_free(struct dns_local *local);
  * --host NAME=ADDR; again for more addresses. The name's lines in the hosts file do not count then.
  * False with what is wrong in error, a sentence whose subject is the text.
  */
-bool dns_local_add(struct dns_local *local, const char *text, char *error, size_t error_size);
+bool dns_local_add(struct dns_local *local, const char *text, struct failure *failure);
 
 /* Reads the hosts file again if it changed: a stat() when not. Called at most once a second. A file
  * that is there but cannot be read changes nothing. */

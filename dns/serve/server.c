@@ -41,7 +41,7 @@ const struct sandbox_profile dns_server_sandbox = {
 
 /* ---- opening ---- */
 
-static int allow_files(const struct dns_config *config, char *error, size_t error_size)
+static int allow_files(const struct dns_config *config, struct failure *failure)
 {
     struct rlimit limit;
     rlim_t needed = config->stream_clients + OTHER_FILES;
@@ -51,32 +51,32 @@ static int allow_files(const struct dns_config *config, char *error, size_t erro
     limit.rlim_cur = needed;
     if (limit.rlim_max >= needed && setrlimit(RLIMIT_NOFILE, &limit) == 0)
         return 0;
-    snprintf(error, error_size,
-             "--tcp-clients %u needs %lu open files, but this process may have "
-             "only %lu",
-             config->stream_clients, (unsigned long)needed, (unsigned long)limit.rlim_max);
+    failure_set(failure,
+                "--tcp-clients %u needs %lu open files, but this process may have "
+                "only %lu",
+                config->stream_clients, (unsigned long)needed, (unsigned long)limit.rlim_max);
     return -1;
 }
 
-static struct dns_local *make_local(const struct dns_config *config, char *error, size_t error_size)
+static struct dns_local *make_local(const struct dns_config *config, struct failure *failure)
 {
     bool has_file = strcmp(config->hosts_file, "none") != 0;
     struct dns_local *local = dns_local_create(has_file ? config->hosts_file : NULL);
-    char reason[200];
+    struct failure reason;
 
     if (local == NULL)
-        snprintf(error, error_size, "no memory for local names");
+        failure_set(failure, "no memory for local names");
     for (unsigned i = 0; local != NULL && i < config->host_count; i++) {
-        if (dns_local_add(local, config->hosts[i], reason, sizeof(reason)))
+        if (dns_local_add(local, config->hosts[i], &reason))
             continue;
-        snprintf(error, error_size, "--host: '%.200s' %s", config->hosts[i], reason);
+        failure_set(failure, "--host: '%.200s' %s", config->hosts[i], reason.text);
         dns_local_free(local);
         return NULL;
     }
     return local;
 }
 
-static int make_resolver(struct dns_server *server, char *error, size_t error_size)
+static int make_resolver(struct dns_server *server, struct failure *failure)
 {
     const struct dns_config *config = server->config;
     struct resolver_config resolver = {
@@ -90,11 +90,11 @@ static int make_resolver(struct dns_server *server, char *error, size_t error_si
     if (config->cache_bytes > 0) {
         server->cache = dns_cache_create(config->cache_bytes, config->stale_seconds);
         if (server->cache == NULL) {
-            snprintf(error, error_size, "no memory for a cache of %zu bytes", config->cache_bytes);
+            failure_set(failure, "no memory for a cache of %zu bytes", config->cache_bytes);
             return -1;
         }
     }
-    server->local = make_local(config, error, error_size);
+    server->local = make_local(config, failure);
     if (server->local == NULL)
         return -1;
     resolver.cache = server->cache;
@@ -102,7 +102,7 @@ static int make_resolver(struct dns_server *server, char *error, size_t error_si
     server->resolver = resolver_create(&resolver);
     if (server->resolver != NULL)
         return 0;
-    snprintf(error, error_size, "no memory for %u queries", config->queries);
+    failure_set(failure, "no memory for %u queries", config->queries);
     return -1;
 }
 
@@ -114,7 +114,7 @@ static bool has_tls(const struct dns_config *config)
     return false;
 }
 
-static int make_upstreams(struct dns_server *server, char *error, size_t error_size)
+static int make_upstreams(struct dns_server *server, struct failure *failure)
 {
     const struct dns_config *config = server->config;
     struct upstreams_config upstreams = {
@@ -129,7 +129,7 @@ static int make_upstreams(struct dns_server *server, char *error, size_t error_s
 
     /* For what they need of the host; they are put in place by find_upstreams(). */
     memcpy(upstreams.specs, config->upstreams, sizeof(upstreams.specs));
-    server->upstreams = upstreams_create(server->loop, &upstreams, error, error_size);
+    server->upstreams = upstreams_create(server->loop, &upstreams, failure);
     if (server->upstreams == NULL)
         return -1;
     server->has_tls = has_tls(config);
@@ -152,8 +152,8 @@ static const char *path_to_follow(const struct dns_config *config)
     return config->upstream_file != NULL ? config->upstream_file : config->resolvers_file;
 }
 
-static struct follow *follow_file(struct dns_server *server, const char *path, char *error,
-                                  size_t error_size)
+static struct follow *follow_file(struct dns_server *server, const char *path,
+                                  struct failure *failure)
 {
     const struct dns_config *config = server->config;
     struct ip_addr own[DNS_LISTENERS_MAX];
@@ -167,12 +167,12 @@ static struct follow *follow_file(struct dns_server *server, const char *path, c
     for (unsigned i = 0; i < config->listen_count; i++)
         if (!config->listen[i].is_link && config->listen[i].port == DNS_PORT)
             own[follow.own_count++] = config->listen[i].address;
-    return follow_open(server->loop, &follow, error, error_size);
+    return follow_open(server->loop, &follow, failure);
 }
 
 /* Without pinned upstreams they come from a file, and change with it. */
-static int find_upstreams(struct dns_server *server, const struct dns_config *config, char *error,
-                          size_t error_size)
+static int find_upstreams(struct dns_server *server, const struct dns_config *config,
+                          struct failure *failure)
 {
     const char *path = path_to_follow(config);
     const struct upstream_spec *specs = config->upstreams;
@@ -180,7 +180,7 @@ static int find_upstreams(struct dns_server *server, const struct dns_config *co
     struct follow *follow = NULL;
 
     if (path != NULL) {
-        follow = follow_file(server, path, error, error_size);
+        follow = follow_file(server, path, failure);
         if (follow == NULL)
             return -1;
         count = follow_servers(follow, &specs);
@@ -205,7 +205,7 @@ static int listen_at(struct dns_server *server, const struct dns_listen *where, 
     return result;
 }
 
-static int make_listeners(struct dns_server *server, char *error, size_t error_size)
+static int make_listeners(struct dns_server *server, struct failure *failure)
 {
     const struct dns_config *config = server->config;
     struct streams_config streams = {server->loop, server->resolver, &server->counters,
@@ -214,7 +214,7 @@ static int make_listeners(struct dns_server *server, char *error, size_t error_s
 
     server->streams = streams_create(&streams);
     if (server->streams == NULL) {
-        snprintf(error, error_size, "no memory for %u clients", config->stream_clients);
+        failure_set(failure, "no memory for %u clients", config->stream_clients);
         return -1;
     }
     for (unsigned i = 0; i < config->listen_count; i++) {
@@ -225,7 +225,7 @@ static int make_listeners(struct dns_server *server, char *error, size_t error_s
         if (result == -EADDRNOTAVAIL || (result == -EAFNOSUPPORT && missing_is_fine)) {
             log_info("%s is not an address of this machine: not listening there", text);
         } else if (result < 0) {
-            snprintf(error, error_size, "cannot listen on %s: %s", text, strerror(-result));
+            failure_set(failure, "cannot listen on %s: %s", text, strerror(-result));
             return -1;
         } else if (foreign) {
             log_info("%s is not an address of this machine yet: listening for when it is", text);
@@ -237,14 +237,12 @@ static int make_listeners(struct dns_server *server, char *error, size_t error_s
 }
 
 int dns_server_open(struct dns_server *server, const struct dns_config *config,
-                    struct event_loop *loop, char *error, size_t error_size)
+                    struct event_loop *loop, struct failure *failure)
 {
     *server = (struct dns_server){.config = config, .loop = loop};
-    if (allow_files(config, error, error_size) < 0 ||
-        make_resolver(server, error, error_size) < 0 ||
-        make_upstreams(server, error, error_size) < 0 ||
-        find_upstreams(server, config, error, error_size) < 0 ||
-        make_listeners(server, error, error_size) < 0)
+    if (allow_files(config, failure) < 0 || make_resolver(server, failure) < 0 ||
+        make_upstreams(server, failure) < 0 || find_upstreams(server, config, failure) < 0 ||
+        make_listeners(server, failure) < 0)
         return -1;
     return 0;
 }
@@ -273,18 +271,18 @@ static bool follows_still(const struct dns_server *server, const struct dns_conf
     return path != NULL && server->follow != NULL && strcmp(path, follow_path(server->follow)) == 0;
 }
 
-int dns_server_change(struct dns_server *server, const struct dns_config *fresh, char *error,
-                      size_t error_size)
+int dns_server_change(struct dns_server *server, const struct dns_config *fresh,
+                      struct failure *failure)
 {
     if (has_tls(fresh) && !server->has_tls) {
-        snprintf(error, error_size,
-                 "--upstream: the first one of tls:// needs a restart, to load certificates");
+        failure_set(failure,
+                    "--upstream: the first one of tls:// needs a restart, to load certificates");
         return -1;
     }
-    struct dns_local *local = make_local(fresh, error, error_size);
+    struct dns_local *local = make_local(fresh, failure);
     if (local == NULL)
         return -1;
-    if (!follows_still(server, fresh) && find_upstreams(server, fresh, error, error_size) < 0) {
+    if (!follows_still(server, fresh) && find_upstreams(server, fresh, failure) < 0) {
         dns_local_free(local);
         return -1;
     }

@@ -4,6 +4,7 @@
 #ifndef CAUSEWAY_DNS_SERVE_SERVER_H
 #define CAUSEWAY_DNS_SERVE_SERVER_H
 
+#include "runtime/base/failure.h"
 #include "dns/config.h"
 #include "dns/files/follow.h"
 #include "dns/serve/listen_stream.h"
@@ -33,15 +34,15 @@ extern const struct sandbox_profile dns_server_sandbox;
 
 /* 0, or -1 with a sentence; *server is to be closed in either case. */
 int dns_server_open(struct dns_server *server, const struct dns_config *config,
-                    struct event_loop *loop, char *error, size_t error_size);
+                    struct event_loop *loop, struct failure *failure);
 void dns_server_close(struct dns_server *server);
 
 /*
  * Takes over what can change while it runs: the options that are marked as live. Borrows nothing of
  * *fresh. 0, or -1 with a sentence, and nothing has changed. Questions in flight go on.
  */
-int dns_server_change(struct dns_server *server, const struct dns_config *fresh, char *error,
-                      size_t error_size);
+int dns_server_change(struct dns_server *server, const struct dns_config *fresh,
+                      struct failure *failure);
 /* Forgets what is in the cache. */
 void dns_server_flush(struct dns_server *server);
 

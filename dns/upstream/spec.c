@@ -78,41 +78,33 @@ static bool is_tls_name(const char *name)
 }
 
 static bool parse_address(const char *text, const char *form, uint16_t port,
-                          struct upstream_spec *spec, char *error, size_t error_size)
+                          struct upstream_spec *spec, struct failure *failure)
 {
-    if (!parse_endpoint(text, port, spec)) {
-        snprintf(error, error_size, "is not %s (an IPv6 address with a port in brackets)", form);
-        return false;
-    }
-    if (!is_unicast(&spec->address)) {
-        snprintf(error, error_size, "is not the address of one host");
-        return false;
-    }
+    if (!parse_endpoint(text, port, spec))
+        return failure_set(failure, "is not %s (an IPv6 address with a port in brackets)", form);
+    if (!is_unicast(&spec->address))
+        return failure_set(failure, "is not the address of one host");
     return true;
 }
 
-static bool parse_tls(const char *text, struct upstream_spec *spec, char *error, size_t error_size)
+static bool parse_tls(const char *text, struct upstream_spec *spec, struct failure *failure)
 {
     char endpoint[ADDR_TEXT_BYTES + 16];
     const char *hash = strchr(text, '#');
 
     spec->kind = UPSTREAM_TLS;
-    if (hash == NULL || !is_tls_name(hash + 1)) {
-        snprintf(error, error_size,
-                 "needs the name that the server's certificate is for: tls://ADDR[:853]#NAME");
-        return false;
-    }
-    if ((size_t)(hash - text) >= sizeof(endpoint)) {
-        snprintf(error, error_size, "is not tls://ADDR[:853]#NAME");
-        return false;
-    }
+    if (hash == NULL || !is_tls_name(hash + 1))
+        return failure_set(
+            failure, "needs the name that the server's certificate is for: tls://ADDR[:853]#NAME");
+    if ((size_t)(hash - text) >= sizeof(endpoint))
+        return failure_set(failure, "is not tls://ADDR[:853]#NAME");
     memcpy(endpoint, text, (size_t)(hash - text));
     endpoint[hash - text] = '\0';
     memcpy(spec->tls_name, hash + 1, strlen(hash + 1) + 1);
-    return parse_address(endpoint, "tls://ADDR[:853]#NAME", TLS_PORT, spec, error, error_size);
+    return parse_address(endpoint, "tls://ADDR[:853]#NAME", TLS_PORT, spec, failure);
 }
 
-static bool parse_link(const char *text, struct upstream_spec *spec, char *error, size_t error_size)
+static bool parse_link(const char *text, struct upstream_spec *spec, struct failure *failure)
 {
     char plain[LINK_TEXT_BYTES];
     const char *colon = strchr(text, ':');
@@ -123,30 +115,27 @@ static bool parse_link(const char *text, struct upstream_spec *spec, char *error
         snprintf(plain, sizeof(plain), "%.*s:%s", (int)(colon - text), text, colon + 3);
         text = plain;
     }
-    if (!link_parse(text, &spec->link, error, error_size))
+    if (!link_parse(text, &spec->link, failure))
         return false;
-    if (spec->link.kind == LINK_VSOCK && spec->link.cid == UINT32_MAX) {
-        snprintf(error, error_size, "needs a CID: 3 is a Nitro enclave's parent, 2 QEMU's host");
-        return false;
-    }
+    if (spec->link.kind == LINK_VSOCK && spec->link.cid == UINT32_MAX)
+        return failure_set(failure, "needs a CID: 3 is a Nitro enclave's parent, 2 QEMU's host");
     return true;
 }
 
-bool upstream_parse(const char *text, struct upstream_spec *out, char *error, size_t error_size)
+bool upstream_parse(const char *text, struct upstream_spec *out, struct failure *failure)
 {
     struct upstream_spec spec = {.kind = UPSTREAM_TCP};
     bool good;
 
     if (strncmp(text, "tcp://", 6) == 0)
-        good = parse_address(text + 6, "tcp://ADDR[:53]", DNS_PORT, &spec, error, error_size);
+        good = parse_address(text + 6, "tcp://ADDR[:53]", DNS_PORT, &spec, failure);
     else if (strncmp(text, "tls://", 6) == 0)
-        good = parse_tls(text + 6, &spec, error, error_size);
+        good = parse_tls(text + 6, &spec, failure);
     else if (strncmp(text, "vsock:", 6) == 0 || strncmp(text, "unix:", 5) == 0)
-        good = parse_link(text, &spec, error, error_size);
+        good = parse_link(text, &spec, failure);
     else {
-        snprintf(error, error_size,
-                 "is not tcp://ADDR, tls://ADDR#NAME, vsock:CID:PORT or unix:PATH");
-        return false;
+        return failure_set(failure,
+                           "is not tcp://ADDR, tls://ADDR#NAME, vsock:CID:PORT or unix:PATH");
     }
     if (good)
         *out = spec;

@@ -65,17 +65,17 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
-SSL_CTX *tls_context_create(const char *ca, char *error, size_t error_size)
+SSL_CTX *tls_context_create(const char *ca, struct failure *failure)
 {
     static const unsigned char alpn_dot[] = {3, 'd', 'o', 't'}; /* RFC 7858 registers it */
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 
     if (context == NULL || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_alpn_protos(context, alpn_dot, sizeof(alpn_dot)) != 0) {
-        snprintf(error, error_size, "cannot set up TLS");
+        failure_set(failure, "cannot set up TLS");
     } else if (!load_certificates(context, ca)) {
-        snprintf(error, error_size, "no certificates to trust in %s",
-                 ca != NULL ? ca : "the system's places (install ca-certificates, or --tls-ca)");
+        failure_set(failure, "no certificates to trust in %s",
+                    ca != NULL ? ca : "the system's places (install ca-certificates, or --tls-ca)");
     } else {
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
         SSL_CTX_set_session_cache_mode(context,

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/base/failure.h"
+
 typedef struct ssl_st SSL;
 typedef struct ssl_ctx_st SSL_CTX;
 typedef struct ssl_session_st SSL_SESSION;
@@ -21,7 +23,7 @@ typedef struct bio_st BIO;
  * Certificates to trust and the rules: TLS 1.2 at least, chain and name checked, ALPN "dot".
  * ca: PEM file, or a directory of them; NULL: the system's. All of it is read here.
  */
-SSL_CTX *tls_context_create(const char *ca, char *error, size_t error_size);
+SSL_CTX *tls_context_create(const char *ca, struct failure *failure);
 void tls_context_free(SSL_CTX *context);
 
 /* Whom we talk to, over all connections: keeps the last session ticket for resumption. */

@@ -440,7 +440,7 @@ static bool init_questions(struct upstreams *upstreams)
     return true;
 }
 
-static bool init_tls(struct upstreams *upstreams, char *error, size_t error_size)
+static bool init_tls(struct upstreams *upstreams, struct failure *failure)
 {
     bool wanted = false;
 
@@ -448,17 +448,17 @@ static bool init_tls(struct upstreams *upstreams, char *error, size_t error_size
         wanted |= upstreams->config.specs[i].kind == UPSTREAM_TLS;
     if (!wanted)
         return true;
-    upstreams->tls = tls_context_create(upstreams->config.tls_ca, error, error_size);
+    upstreams->tls = tls_context_create(upstreams->config.tls_ca, failure);
     return upstreams->tls != NULL;
 }
 
 struct upstreams *upstreams_create(struct event_loop *loop, const struct upstreams_config *config,
-                                   char *error, size_t error_size)
+                                   struct failure *failure)
 {
     struct upstreams *upstreams = calloc(1, sizeof(*upstreams));
     bool good = upstreams != NULL && ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS;
 
-    snprintf(error, error_size, "no memory for %u questions", config->in_flight_max);
+    failure_set(failure, "no memory for %u questions", config->in_flight_max);
     if (!good) {
         free(upstreams);
         return NULL;
@@ -468,7 +468,7 @@ struct upstreams *upstreams_create(struct event_loop *loop, const struct upstrea
     good = init_questions(upstreams);
     for (unsigned i = 0; i < UPSTREAMS_MAX; i++)
         good = server_init(&upstreams->servers[i], upstreams, i) && good;
-    if (!good || !init_tls(upstreams, error, error_size)) {
+    if (!good || !init_tls(upstreams, failure)) {
         upstreams_free(upstreams);
         return NULL;
     }

@@ -5,6 +5,7 @@
 #ifndef CAUSEWAY_DNS_UPSTREAM_UPSTREAM_H
 #define CAUSEWAY_DNS_UPSTREAM_UPSTREAM_H
 
+#include "runtime/base/failure.h"
 #include "packet/addr.h"
 #include "dns/message/message.h"
 #include "runtime/base/event.h"
@@ -28,7 +29,7 @@ struct upstream_spec {
     char tls_name[UPSTREAM_TLS_NAME_BYTES]; /* RFC 8310: whom the certificate must be for */
     struct link_addr link;
 };
-bool upstream_parse(const char *text, struct upstream_spec *out, char *error, size_t error_size);
+bool upstream_parse(const char *text, struct upstream_spec *out, struct failure *failure);
 
 /* tcp://ADDR:53, as resolvers from a file or the handshake are asked. */
 void upstream_from_address(const struct ip_addr *address, struct upstream_spec *out);
@@ -80,7 +81,7 @@ struct upstreams_config {
  * system (certificates); the sandbox may be entered behind it.
  */
 struct upstreams *upstreams_create(struct event_loop *loop, const struct upstreams_config *config,
-                                   char *error, size_t error_size);
+                                   struct failure *failure);
 void upstreams_free(struct upstreams *upstreams);
 
 /*

@@ -125,7 +125,7 @@ static const struct control_command *find_command(const struct control_command *
 }
 
 static bool run_command(struct control_client *client, const struct control_words *words,
-                        char *error, size_t error_size)
+                        struct failure *failure)
 {
     struct control *control = client->control;
     struct control_request request = {.client = client, .words = words};
@@ -133,11 +133,11 @@ static bool run_command(struct control_client *client, const struct control_word
     unsigned arguments = words->count - 1;
 
     if (command == NULL)
-        snprintf(error, error_size, "unknown command '%.100s'", words->word[0]);
+        failure_set(failure, "unknown command '%.100s'", words->word[0]);
     else if (arguments < command->minimum || arguments > command->maximum)
-        snprintf(error, error_size, command->arguments ? "%s needs: %s" : "%s takes no arguments",
-                 command->name, command->arguments);
-    else if (command->run(control->context, &request, &client->reply, error, error_size))
+        failure_set(failure, command->arguments ? "%s needs: %s" : "%s takes no arguments",
+                    command->name, command->arguments);
+    else if (command->run(control->context, &request, &client->reply, failure))
         return true;
     return false;
 }
@@ -146,22 +146,22 @@ static void handle_line(struct control_client *client, size_t length)
 {
     struct control *control = client->control;
     struct control_words words;
-    char error[1024] = "a request is words of printable characters";
+    struct failure failure = {"a request is words of printable characters"};
 
     control->requests++;
     json_begin(&client->reply, NULL);
     json_flag(&client->reply, "ok", true);
-    bool done = control_split(client->line, length, &words) &&
-                run_command(client, &words, error, sizeof(error));
+    bool done =
+        control_split(client->line, length, &words) && run_command(client, &words, &failure);
     json_end(&client->reply);
     json_raw(&client->reply, "\n", 1);
     if (done && client->reply.failed) {
-        snprintf(error, sizeof(error), "the answer is too long");
+        failure_set(&failure, "the answer is too long");
         done = false;
     }
     if (!done) {
         control->bad_requests++;
-        reply_error(&client->reply, error);
+        reply_error(&client->reply, failure.text);
     }
 }
 
@@ -306,24 +306,24 @@ static int listen_file(const char *path)
     return link_listen(&address);
 }
 
-static int give_to_group(const struct control_options *options, char *error, size_t error_size)
+static int give_to_group(const struct control_options *options, struct failure *failure)
 {
     const struct group *group = getgrnam(options->group);
 
     if (group == NULL) {
-        snprintf(error, error_size, "--control-group: no such group: %.100s", options->group);
+        failure_set(failure, "--control-group: no such group: %.100s", options->group);
         return -1;
     }
     if (chown(options->path, (uid_t)-1, group->gr_gid) < 0 || chmod(options->path, 0660) < 0) {
-        snprintf(error, error_size, "--control-group: cannot give %.200s to %.100s: %s",
-                 options->path, options->group, strerror(errno));
+        failure_set(failure, "--control-group: cannot give %.200s to %.100s: %s", options->path,
+                    options->group, strerror(errno));
         return -1;
     }
     return 0;
 }
 
 static int open_listener(struct control *control, const struct control_options *options,
-                         char *error, size_t error_size)
+                         struct failure *failure)
 {
     int fd = control->abstract ? listen_abstract(options->path + 1) : listen_file(options->path);
 
@@ -337,15 +337,13 @@ static int open_listener(struct control *control, const struct control_options *
         control->listener.fd = -1;
         fd = added;
     }
-    snprintf(error, error_size, "--control: cannot listen on '%.200s': %s", options->path,
-             strerror(-fd));
+    failure_set(failure, "--control: cannot listen on '%.200s': %s", options->path, strerror(-fd));
     return -1;
 }
 
 int control_open(struct control *control, struct event_loop *loop,
                  const struct control_options *options, const char *default_path,
-                 const struct control_command *commands, void *context, char *error,
-                 size_t error_size)
+                 const struct control_command *commands, void *context, struct failure *failure)
 {
     *control = (struct control){
         .loop = loop,
@@ -360,14 +358,13 @@ int control_open(struct control *control, struct event_loop *loop,
             (struct control_client){.control = control, .source = {.fd = -1}, .pass_fd = -1};
     if (strcmp(options->path, "none") == 0)
         return 0;
-    if (open_listener(control, options, error, error_size) < 0) {
+    if (open_listener(control, options, failure) < 0) {
         if (strcmp(options->path, default_path) != 0)
             return -1;
-        log_warning("%s; causewayctl cannot reach this daemon", error);
+        log_warning("%s; causewayctl cannot reach this daemon", failure->text);
         return 0;
     }
-    return options->group == NULL || control->abstract ? 0
-                                                       : give_to_group(options, error, error_size);
+    return options->group == NULL || control->abstract ? 0 : give_to_group(options, failure);
 }
 
 int control_poll(struct control *control)

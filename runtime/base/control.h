@@ -19,6 +19,7 @@
 
 #include <sys/un.h>
 
+#include "runtime/base/failure.h"
 #include "runtime/base/control_request.h"
 #include "runtime/base/event.h"
 #include "runtime/base/json.h"
@@ -58,7 +59,7 @@ struct control_command {
     unsigned minimum, maximum;
     /* Adds members to the reply object. False with a sentence: the client gets that instead. */
     bool (*run)(void *context, const struct control_request *request, struct json *reply,
-                char *error, size_t error_size);
+                struct failure *failure);
 };
 
 struct control_client {
@@ -92,8 +93,7 @@ struct control {
  */
 int control_open(struct control *control, struct event_loop *loop,
                  const struct control_options *options, const char *default_path,
-                 const struct control_command *commands, void *context, char *error,
-                 size_t error_size);
+                 const struct control_command *commands, void *context, struct failure *failure);
 
 /* Drops who is too slow; returns for how many milliseconds nothing will be due, -1 for ever. */
 int control_poll(struct control *control);

@@ -64,10 +64,11 @@ static _Noreturn void helper_main(int fd, const sigset_t *mask, const struct hel
             duties->cleanup(duties->context);
             break;
         }
-        snprintf(answer, sizeof(answer), "this request is not known");
+        struct failure failure = {"this request is not known"};
+        answer[0] = '\0';
         bool done = duties->serve != NULL &&
-                    duties->serve(duties->context, request[0], request + 1, answer, sizeof(answer));
-        if (send_message(fd, done ? ANSWER_DONE : ANSWER_FAILED, answer) < 0)
+                    duties->serve(duties->context, request[0], request + 1, answer, &failure);
+        if (send_message(fd, done ? ANSWER_DONE : ANSWER_FAILED, done ? answer : failure.text) < 0)
             break;
     }
     _exit(EXIT_SUCCESS);
@@ -123,23 +124,23 @@ int helper_start(struct helper *helper, void (*cleanup)(void *context), void *co
 }
 
 bool helper_request(struct helper *helper, char kind, const char *text, char *answer,
-                    size_t answer_size)
+                    struct failure *failure)
 {
     static char message[MESSAGE_BYTES]; /* one thread asks */
 
-    if (strlen(text) >= HELPER_TEXT_MAX) {
-        snprintf(answer, answer_size, "the request is longer than %d bytes", HELPER_TEXT_MAX);
-        return false;
-    }
+    if (strlen(text) >= HELPER_TEXT_MAX)
+        return failure_set(failure, "the request is longer than %d bytes", HELPER_TEXT_MAX);
     /* An answer that comes late would be taken for that to the next request. */
     if (helper->broken || send_message(helper->fd, kind, text) < 0 ||
         !receive_message(helper->fd, message)) {
         helper->broken = true;
-        snprintf(answer, answer_size, "the privileged helper process does not answer: restart");
-        return false;
+        return failure_set(failure, "the privileged helper process does not answer: restart");
     }
-    snprintf(answer, answer_size, "%s", message + 1);
-    return message[0] == ANSWER_DONE;
+    if (message[0] != ANSWER_DONE)
+        return failure_set(failure, "%s", message + 1);
+    if (answer != NULL)
+        snprintf(answer, HELPER_TEXT_MAX, "%s", message + 1);
+    return true;
 }
 
 void helper_finish(struct helper *helper)

@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "runtime/base/failure.h"
+
 #define HELPER_TEXT_MAX 98304 /* bytes of a request or an answer, its NUL included */
 
 struct helper {
@@ -29,12 +31,12 @@ struct helper {
 
 /*
  * What the helper does. Both run in the child, with the state of the moment of the fork.
- * serve() answers a request of the daemon's own kind: text is NUL-terminated and may be cut up;
- * false when it could not be done, with a sentence as the answer. NULL: nothing is served.
+ * serve() answers a request of the daemon's own kind: text is NUL-terminated and may be cut up.
+ * The answer, empty at first, has room for HELPER_TEXT_MAX bytes. NULL: nothing is served.
  */
 struct helper_duties {
     void (*cleanup)(void *context);
-    bool (*serve)(void *context, char kind, char *text, char *answer, size_t answer_size);
+    bool (*serve)(void *context, char kind, char *text, char *answer, struct failure *failure);
     void *context;
 };
 #define HELPER_KIND_CLEANUP 'c' /* taken; all others are the daemon's to define */
@@ -45,11 +47,11 @@ int helper_start_serving(struct helper *helper, const struct helper_duties *duti
 int helper_start(struct helper *helper, void (*cleanup)(void *context), void *context);
 
 /*
- * Asks and waits for the answer, which is a text in answer[]; a sentence if the result is false.
+ * Asks and waits for the answer, a text in answer[HELPER_TEXT_MAX] (NULL: none is expected).
  * The caller's thread stands still meanwhile: the lanes do not.
  */
 bool helper_request(struct helper *helper, char kind, const char *text, char *answer,
-                    size_t answer_size);
+                    struct failure *failure);
 
 /* Asks for the clean-up and waits until it is done. */
 void helper_finish(struct helper *helper);

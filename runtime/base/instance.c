@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-int instance_lock(const char *program, char *error, size_t error_size)
+int instance_lock(const char *program, struct failure *failure)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length =
@@ -18,9 +18,9 @@ int instance_lock(const char *program, char *error, size_t error_size)
     if (fd >= 0 && bind(fd, (struct sockaddr *)&address,
                         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) == 0)
         return 0; /* the descriptor stays open on purpose */
-    snprintf(error, error_size,
-             errno == EADDRINUSE ? "another %s runs in this network namespace"
-                                 : "cannot take the lock of %s",
-             program);
+    failure_set(failure,
+                errno == EADDRINUSE ? "another %s runs in this network namespace"
+                                    : "cannot take the lock of %s",
+                program);
     return -1;
 }

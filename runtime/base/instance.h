@@ -5,11 +5,13 @@
 
 #include <stddef.h>
 
+#include "runtime/base/failure.h"
+
 /*
  * Takes the name for as long as the process lives. The lock is an abstract Unix socket: it belongs
  * to the network namespace and vanishes with the process, however that ends. 0, or -1 with a
  * sentence.
  */
-int instance_lock(const char *program, char *error, size_t error_size);
+int instance_lock(const char *program, struct failure *failure);
 
 #endif

@@ -41,27 +41,22 @@ static bool parse_vsock(const char *text, struct link_addr *out)
     return true;
 }
 
-bool link_parse(const char *text, struct link_addr *out, char *error, size_t error_size)
+bool link_parse(const char *text, struct link_addr *out, struct failure *failure)
 {
     struct link_addr addr = {0};
 
     if (strncmp(text, "vsock:", 6) == 0) {
         addr.kind = LINK_VSOCK;
-        if (!parse_vsock(text + 6, &addr)) {
-            snprintf(error, error_size, "is not vsock:CID:PORT");
-            return false;
-        }
+        if (!parse_vsock(text + 6, &addr))
+            return failure_set(failure, "is not vsock:CID:PORT");
     } else if (strncmp(text, "unix:", 5) == 0) {
         addr.kind = LINK_UNIX;
         size_t length = strlen(text + 5);
-        if (length == 0 || length >= sizeof(addr.path)) {
-            snprintf(error, error_size, "needs a path of 1 to %zu bytes", sizeof(addr.path) - 1);
-            return false;
-        }
+        if (length == 0 || length >= sizeof(addr.path))
+            return failure_set(failure, "needs a path of 1 to %zu bytes", sizeof(addr.path) - 1);
         memcpy(addr.path, text + 5, length + 1);
     } else {
-        snprintf(error, error_size, "is neither vsock:CID:PORT nor unix:PATH");
-        return false;
+        return failure_set(failure, "is neither vsock:CID:PORT nor unix:PATH");
     }
     *out = addr;
     return true;

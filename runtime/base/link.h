@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/un.h>
 
+#include "runtime/base/failure.h"
+
 #define LINK_TEXT_BYTES (sizeof(((struct sockaddr_un *)0)->sun_path) + 8)
 
 enum link_kind { LINK_VSOCK, LINK_UNIX };
@@ -26,7 +28,7 @@ struct link_addr {
 };
 
 /* "vsock:CID:PORT" (CID a number or "any") or "unix:PATH". False with a reason in error. */
-bool link_parse(const char *text, struct link_addr *out, char *error, size_t error_size);
+bool link_parse(const char *text, struct link_addr *out, struct failure *failure);
 
 /* Text form into out[LINK_TEXT_BYTES]; returns out. */
 const char *link_format(const struct link_addr *addr, char *out);

@@ -117,7 +117,7 @@ static unsigned long watchdog_usec(void)
     return usec != NULL && option_number(usec, 2, UINT32_MAX * 1000UL, &value) ? value : 0;
 }
 
-int notify_open(struct notify *notify, struct event_loop *loop, char *error, size_t error_size)
+int notify_open(struct notify *notify, struct event_loop *loop, struct failure *failure)
 {
     const char *name = getenv("NOTIFY_SOCKET");
     unsigned long usec = watchdog_usec();
@@ -132,8 +132,8 @@ int notify_open(struct notify *notify, struct event_loop *loop, char *error, siz
         result = usec > 0 ? start_watchdog(notify, loop, usec) : 0;
     }
     if (result < 0) {
-        snprintf(error, error_size, "cannot reach the service manager at NOTIFY_SOCKET '%s': %s",
-                 name, strerror(-result));
+        failure_set(failure, "cannot reach the service manager at NOTIFY_SOCKET '%s': %s", name,
+                    strerror(-result));
         notify_close(notify);
     }
     unsetenv("NOTIFY_SOCKET");

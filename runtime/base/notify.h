@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 
+#include "runtime/base/failure.h"
 #include "runtime/base/event.h"
 
 struct notify {
@@ -22,7 +23,7 @@ struct notify {
  * Opens socket and timer, before the sandbox; removes the variables from the environment, so that
  * no child speaks in our name. 0, or -1 with a sentence.
  */
-int notify_open(struct notify *notify, struct event_loop *loop, char *error, size_t error_size);
+int notify_open(struct notify *notify, struct event_loop *loop, struct failure *failure);
 void notify_close(struct notify *notify);
 
 /* Start-up is finished; the status line is what `systemctl status` shows. NULL: nobody is told. */

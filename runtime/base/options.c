@@ -76,18 +76,17 @@ static const char *printable(const char *value, char *out, size_t size)
     return out;
 }
 
-bool options_set(const struct option_spec *row, void *context, const char *value, char *error,
-                 size_t error_size)
+bool options_set(const struct option_spec *row, void *context, const char *value,
+                 struct failure *failure)
 {
     void *target = (char *)context + row->offset;
     unsigned long number;
-    char reason[200] = "is not acceptable", shown[201];
+    char shown[201];
+    struct failure reason = {"is not acceptable"};
 
-    if (!is_plain(value)) {
-        snprintf(error, error_size, "'%s' has a control character in it, or a blank at an end",
-                 printable(value, shown, sizeof(shown)));
-        return false;
-    }
+    if (!is_plain(value))
+        return failure_set(failure, "'%s' has a control character in it, or a blank at an end",
+                           printable(value, shown, sizeof(shown)));
     switch (row->kind) {
     case OPTION_FLAG:
     case OPTION_MODE:
@@ -104,21 +103,19 @@ bool options_set(const struct option_spec *row, void *context, const char *value
             *(unsigned *)target = (unsigned)number;
             return true;
         }
-        snprintf(reason, sizeof(reason), "is not a number from %u to %u", row->minimum,
-                 row->maximum);
+        failure_set(&reason, "is not a number from %u to %u", row->minimum, row->maximum);
         break;
     case OPTION_CALL:
-        if (row->set(context, value, reason, sizeof(reason)))
+        if (row->set(context, value, &reason))
             return true;
         break;
     }
-    snprintf(error, error_size, "'%s' %s", printable(value, shown, sizeof(shown)), reason);
-    return false;
+    return failure_set(failure, "'%s' %s", printable(value, shown, sizeof(shown)), reason.text);
 }
 
 /* One option of the line and its value; *at is the index of its word, then of its last one. */
 static const struct option_spec *next_option(const struct option_spec *table, char **argv, int *at,
-                                             const char **value, char *error, size_t error_size)
+                                             const char **value, struct failure *failure)
 {
     const char *word = argv[*at], *equals = strchr(word, '=');
     size_t length = equals ? (size_t)(equals - word) : strlen(word);
@@ -127,35 +124,33 @@ static const struct option_spec *next_option(const struct option_spec *table, ch
 
     *value = equals ? equals + 1 : NULL;
     if (row == NULL) {
-        snprintf(error, error_size, "unknown option '%.200s' (see --help)", word);
+        failure_set(failure, "unknown option '%.200s' (see --help)", word);
     } else if (row->argument == NULL) {
         if (*value == NULL)
             return row;
-        snprintf(error, error_size, "--%s takes no value", row->name);
+        failure_set(failure, "--%s takes no value", row->name);
     } else {
         if (*value != NULL || (*value = argv[++*at]) != NULL)
             return row;
-        snprintf(error, error_size, "--%s needs a value: %s", row->name, row->argument);
+        failure_set(failure, "--%s needs a value: %s", row->name, row->argument);
     }
     return NULL;
 }
 
 /* Walks over the line: once for the row of the configuration file alone, once for the others. */
 static bool walk(const struct option_spec *table, int argc, char **argv, bool file_row,
-                 void *context, char *error, size_t error_size)
+                 void *context, struct failure *failure)
 {
-    char reason[512];
+    struct failure reason;
     const char *value;
 
     for (int i = 1; i < argc; i++) {
-        const struct option_spec *row = next_option(table, argv, &i, &value, error, error_size);
+        const struct option_spec *row = next_option(table, argv, &i, &value, failure);
         if (row == NULL)
             return false;
         if ((row->kind == OPTION_FILE) == file_row &&
-            !options_set(row, context, value ? value : "", reason, sizeof(reason))) {
-            snprintf(error, error_size, "--%s: %s", row->name, reason);
-            return false;
-        }
+            !options_set(row, context, value ? value : "", &reason))
+            return failure_set(failure, "--%s: %s", row->name, reason.text);
     }
     return true;
 }
@@ -164,7 +159,7 @@ static bool walk(const struct option_spec *table, int argc, char **argv, bool fi
 static bool asks_for_help(const struct option_spec *table, const char *program, const char *summary,
                           int argc, char **argv)
 {
-    char ignored[512];
+    struct failure ignored;
     const char *value;
 
     for (int i = 1; i < argc; i++) {
@@ -176,7 +171,7 @@ static bool asks_for_help(const struct option_spec *table, const char *program, 
             printf("%s %s\n", program, CAUSEWAY_VERSION);
             return true;
         }
-        if (next_option(table, argv, &i, &value, ignored, sizeof(ignored)) == NULL)
+        if (next_option(table, argv, &i, &value, &ignored) == NULL)
             return false;
     }
     return false;
@@ -191,24 +186,22 @@ static struct option_file *file_of(const struct option_spec *table, void *contex
 }
 
 static bool read_file(const struct option_spec *table, struct option_file *file, void *context,
-                      char *error, size_t error_size)
+                      struct failure *failure)
 {
-    char reason[512];
+    struct failure reason;
 
     if (file == NULL || file->path == NULL)
         return true;
     if (file->text == NULL)
-        file->text = options_load(file->path, reason, sizeof(reason));
-    if (file->text == NULL) {
-        snprintf(error, error_size, "--config: %s", reason);
-        return false;
-    }
-    return options_parse_text(table, file->path, file->text, context, error, error_size);
+        file->text = options_load(file->path, &reason);
+    if (file->text == NULL)
+        return failure_set(failure, "--config: %s", reason.text);
+    return options_parse_text(table, file->path, file->text, context, failure);
 }
 
 enum options_result options_parse_again(const struct option_spec *table, const char *program,
                                         const char *summary, int argc, char **argv, char *text,
-                                        void *context, char *error, size_t error_size)
+                                        void *context, struct failure *failure)
 {
     struct option_file *file = file_of(table, context);
 
@@ -216,31 +209,30 @@ enum options_result options_parse_again(const struct option_spec *table, const c
         *file = (struct option_file){.text = text};
     if (asks_for_help(table, program, summary, argc, argv))
         return OPTIONS_HELP;
-    return walk(table, argc, argv, true, context, error, error_size) &&
-                   read_file(table, file, context, error, error_size) &&
-                   walk(table, argc, argv, false, context, error, error_size)
+    return walk(table, argc, argv, true, context, failure) &&
+                   read_file(table, file, context, failure) &&
+                   walk(table, argc, argv, false, context, failure)
                ? OPTIONS_OK
                : OPTIONS_INVALID;
 }
 
 enum options_result options_parse(const struct option_spec *table, const char *program,
                                   const char *summary, int argc, char **argv, void *context,
-                                  char *error, size_t error_size)
+                                  struct failure *failure)
 {
-    return options_parse_again(table, program, summary, argc, argv, NULL, context, error,
-                               error_size);
+    return options_parse_again(table, program, summary, argc, argv, NULL, context, failure);
 }
 
 bool options_set_key(const struct option_spec *table, const char *key, const char *value,
-                     void *context, char *error, size_t error_size)
+                     void *context, struct failure *failure)
 {
     const struct option_spec *row = options_find(table, key, strlen(key));
-    char reason[512];
+    struct failure reason;
 
     if (row == NULL)
-        snprintf(error, error_size, "unknown key '%.200s'", key);
-    else if (!options_set(row, context, value, reason, sizeof(reason)))
-        snprintf(error, error_size, "%s: %s", key, reason);
+        failure_set(failure, "unknown key '%.200s'", key);
+    else if (!options_set(row, context, value, &reason))
+        failure_set(failure, "%s: %s", key, reason.text);
     else
         return true;
     return false;

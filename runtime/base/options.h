@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "runtime/base/failure.h"
+
 enum option_kind {
     OPTION_FLAG,     /* bool at offset becomes true; in a file also false: "key = no" */
     OPTION_MODE,     /* a flag of this one call ("check"): neither in a file nor printed */
@@ -48,7 +50,7 @@ struct option_spec {
     size_t offset;
     unsigned minimum, maximum;
     /* Returns false with a reason in error ("is not an address"). context is options_parse()'s. */
-    bool (*set)(void *context, const char *value, char *error, size_t error_size);
+    bool (*set)(void *context, const char *value, struct failure *failure);
     /* Calls option_value() for every value that set() would have to be given. */
     void (*print)(const void *context, struct option_writer *writer);
     bool live; /* a running daemon takes a change of it over */
@@ -75,7 +77,7 @@ enum options_result {
  */
 enum options_result options_parse(const struct option_spec *table, const char *program,
                                   const char *summary, int argc, char **argv, void *context,
-                                  char *error, size_t error_size);
+                                  struct failure *failure);
 
 /*
  * The same for a daemon that may no longer open the file: text, from malloc(), is its content now
@@ -83,22 +85,22 @@ enum options_result options_parse(const struct option_spec *table, const char *p
  */
 enum options_result options_parse_again(const struct option_spec *table, const char *program,
                                         const char *summary, int argc, char **argv, char *text,
-                                        void *context, char *error, size_t error_size);
+                                        void *context, struct failure *failure);
 
 /*
  * Reads "key = value" lines from text, which is cut up and lent to context. path is for messages:
  * "PATH:LINE: ...". False with the sentence.
  */
 bool options_parse_text(const struct option_spec *table, const char *path, char *text,
-                        void *context, char *error, size_t error_size);
+                        void *context, struct failure *failure);
 
 /* Sets one option that is not a flag. False with "unknown key 'KEY'" or "KEY: 'VALUE' REASON". */
 bool options_set_key(const struct option_spec *table, const char *key, const char *value,
-                     void *context, char *error, size_t error_size);
+                     void *context, struct failure *failure);
 
 /* A whole file as text, from malloc(). NULL with a sentence: unreadable, too long or not text. */
 #define OPTION_FILE_MAX_BYTES 65536
-char *options_load(const char *path, char *error, size_t error_size);
+char *options_load(const char *path, struct failure *failure);
 
 /* Prints the configuration in the file's form. */
 void options_print(const struct option_spec *table, const void *context, FILE *out);

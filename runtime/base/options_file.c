@@ -32,7 +32,7 @@ static ssize_t read_all(int fd, char *bytes, size_t size)
     return (ssize_t)have;
 }
 
-char *options_load(const char *path, char *error, size_t error_size)
+char *options_load(const char *path, struct failure *failure)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     char *text = fd >= 0 ? malloc(OPTION_FILE_MAX_BYTES + 1) : NULL;
@@ -42,12 +42,11 @@ char *options_load(const char *path, char *error, size_t error_size)
     if (fd >= 0)
         close(fd);
     if (length < 0)
-        snprintf(error, error_size, "cannot read '%.200s': %s", path, strerror(problem));
+        failure_set(failure, "cannot read '%.200s': %s", path, strerror(problem));
     else if (length > OPTION_FILE_MAX_BYTES)
-        snprintf(error, error_size, "'%.200s' is longer than %d bytes", path,
-                 OPTION_FILE_MAX_BYTES);
+        failure_set(failure, "'%.200s' is longer than %d bytes", path, OPTION_FILE_MAX_BYTES);
     else if (memchr(text, '\0', (size_t)length) != NULL)
-        snprintf(error, error_size, "'%.200s' is not a text file", path);
+        failure_set(failure, "'%.200s' is not a text file", path);
     else {
         text[length] = '\0';
         return text;
@@ -67,24 +66,23 @@ static char *trim(char *text)
     return text;
 }
 
-static bool set_flag(const struct option_spec *row, void *context, const char *value, char *error,
-                     size_t error_size)
+static bool set_flag(const struct option_spec *row, void *context, const char *value,
+                     struct failure *failure)
 {
     bool yes = value == NULL || strcmp(value, "yes") == 0;
 
-    if (!yes && strcmp(value, "no") != 0) {
-        snprintf(error, error_size, "'%.200s' is neither yes nor no", value);
-        return false;
-    }
+    if (!yes && strcmp(value, "no") != 0)
+        return failure_set(failure, "'%.200s' is neither yes nor no", value);
     *(bool *)((char *)context + row->offset) = yes;
     return true;
 }
 
 /* One line that is neither empty nor a comment. False with the sentence's second half. */
-static bool parse_line(const struct option_spec *table, char *line, void *context, char *error,
-                       size_t error_size)
+static bool parse_line(const struct option_spec *table, char *line, void *context,
+                       struct failure *failure)
 {
-    char *value = strchr(line, '='), reason[512] = "";
+    char *value = strchr(line, '=');
+    struct failure reason;
 
     if (value != NULL) {
         *value = '\0';
@@ -93,33 +91,29 @@ static bool parse_line(const struct option_spec *table, char *line, void *contex
     const char *key = trim(line);
     const struct option_spec *row = options_find(table, key, strlen(key));
     if (row == NULL)
-        snprintf(error, error_size, "unknown key '%.200s'", key);
+        failure_set(failure, "unknown key '%.200s'", key);
     else if (row->kind == OPTION_MODE || row->kind == OPTION_FILE)
-        snprintf(error, error_size, "%s belongs on the command line", row->name);
+        failure_set(failure, "%s belongs on the command line", row->name);
     else if (row->argument != NULL && value == NULL)
-        snprintf(error, error_size, "%s needs a value: %s = %s", row->name, row->name,
-                 row->argument);
-    else if (!(row->kind == OPTION_FLAG ? set_flag : options_set)(row, context, value, reason,
-                                                                  sizeof(reason)))
-        snprintf(error, error_size, "%s: %s", row->name, reason);
+        failure_set(failure, "%s needs a value: %s = %s", row->name, row->name, row->argument);
+    else if (!(row->kind == OPTION_FLAG ? set_flag : options_set)(row, context, value, &reason))
+        failure_set(failure, "%s: %s", row->name, reason.text);
     else
         return true;
     return false;
 }
 
 bool options_parse_text(const struct option_spec *table, const char *path, char *text,
-                        void *context, char *error, size_t error_size)
+                        void *context, struct failure *failure)
 {
-    char reason[768];
+    struct failure reason;
 
     for (unsigned number = 1; text != NULL; number++) {
         char *line = trim(strsep(&text, "\n"));
         if (line[0] == '\0' || line[0] == '#')
             continue;
-        if (!parse_line(table, line, context, reason, sizeof(reason))) {
-            snprintf(error, error_size, "%.200s:%u: %s", path, number, reason);
-            return false;
-        }
+        if (!parse_line(table, line, context, &reason))
+            return failure_set(failure, "%.200s:%u: %s", path, number, reason.text);
     }
     return true;
 }

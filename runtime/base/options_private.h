@@ -3,6 +3,7 @@
 #ifndef CAUSEWAY_RUNTIME_BASE_OPTIONS_PRIVATE_H
 #define CAUSEWAY_RUNTIME_BASE_OPTIONS_PRIVATE_H
 
+#include "runtime/base/failure.h"
 #include "runtime/base/options.h"
 
 /* The row of that name; NULL if there is none. */
@@ -10,7 +11,7 @@ const struct option_spec *options_find(const struct option_spec *table, const ch
                                        size_t length);
 
 /* Sets a value that is not a flag's. False with "'VALUE' REASON". */
-bool options_set(const struct option_spec *row, void *context, const char *value, char *error,
-                 size_t error_size);
+bool options_set(const struct option_spec *row, void *context, const char *value,
+                 struct failure *failure);
 
 #endif

@@ -10,22 +10,22 @@
 char *reload_text(struct helper *helper)
 {
     static char answer[HELPER_TEXT_MAX]; /* one thread reloads */
+    struct failure failure;
 
-    if (helper_request(helper, RELOAD_KIND_FILE, "", answer, sizeof(answer)))
+    if (helper_request(helper, RELOAD_KIND_FILE, "", answer, &failure))
         return strdup(answer);
-    log_error("configuration not changed: %s", answer);
+    log_error("configuration not changed: %s", failure.text);
     return NULL;
 }
 
-bool reload_serve(const struct option_file *file, char *answer, size_t answer_size)
+bool reload_serve(const struct option_file *file, char *answer, struct failure *failure)
 {
-    answer[0] = '\0';
     if (file->path == NULL)
         return true;
-    char *text = options_load(file->path, answer, answer_size);
+    char *text = options_load(file->path, failure);
     if (text == NULL)
         return false;
-    snprintf(answer, answer_size, "%s", text);
+    snprintf(answer, HELPER_TEXT_MAX, "%s", text);
     free(text);
     return true;
 }

@@ -14,7 +14,7 @@ char *reload_text(struct helper *helper);
 
 /* The helper's part of it: call it for requests of this kind. */
 #define RELOAD_KIND_FILE 'f'
-bool reload_serve(const struct option_file *file, char *answer, size_t answer_size);
+bool reload_serve(const struct option_file *file, char *answer, struct failure *failure);
 
 /*
  * Logs what becomes of a fresh configuration: the live options in which it differs from what is in

@@ -46,13 +46,13 @@ const struct sandbox_profile sandbox_datapath = {
     .call_count = COUNT(datapath_calls),
 };
 
-static int fail(char *error, size_t error_size, const char *what)
+static int fail(struct failure *failure, const char *what)
 {
-    snprintf(error, error_size, "cannot enter the sandbox: %s: %s", what, strerror(errno));
+    failure_set(failure, "cannot enter the sandbox: %s: %s", what, strerror(errno));
     return -1;
 }
 
-int sandbox_check_capabilities(char *error, size_t error_size)
+int sandbox_check_capabilities(struct failure *failure)
 {
     cap_t own = cap_get_proc();
     int result = 0;
@@ -66,33 +66,33 @@ int sandbox_check_capabilities(char *error, size_t error_size)
     if (own != NULL)
         cap_free(own);
     if (result < 0)
-        snprintf(error, error_size,
-                 "needs the capabilities CAP_NET_ADMIN and CAP_NET_RAW: start it as root");
+        failure_set(failure,
+                    "needs the capabilities CAP_NET_ADMIN and CAP_NET_RAW: start it as root");
     return result;
 }
 
-static int change_user(const char *user, char *error, size_t error_size)
+static int change_user(const char *user, struct failure *failure)
 {
     const struct passwd *entry = getpwnam(user);
 
     if (entry == NULL) {
-        snprintf(error, error_size, "no such user: %s", user);
+        failure_set(failure, "no such user: %s", user);
         return -1;
     }
     if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setgroups(0, NULL) < 0 || setgid(entry->pw_gid) < 0 ||
         setuid(entry->pw_uid) < 0)
-        return fail(error, error_size, "change of user");
+        return fail(failure, "change of user");
     return 0;
 }
 
-static int limit_capabilities(const struct sandbox_profile *profile, char *error, size_t error_size)
+static int limit_capabilities(const struct sandbox_profile *profile, struct failure *failure)
 {
     cap_t wanted = cap_init();
     int count = (int)profile->capability_count;
     int result = 0;
 
     if (wanted == NULL)
-        return fail(error, error_size, "capabilities");
+        return fail(failure, "capabilities");
     if (count > 0) /* libcap refuses an empty list */
         result = cap_set_flag(wanted, CAP_PERMITTED, count, profile->capabilities, CAP_SET);
     if (result == 0 && count > 0)
@@ -100,7 +100,7 @@ static int limit_capabilities(const struct sandbox_profile *profile, char *error
     if (result == 0)
         result = cap_set_proc(wanted);
     cap_free(wanted);
-    return result == 0 ? 0 : fail(error, error_size, "capabilities");
+    return result == 0 ? 0 : fail(failure, "capabilities");
 }
 
 /*
@@ -183,7 +183,7 @@ static int allow_opening(scmp_filter_ctx filter, bool read_only)
                             SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
 }
 
-static int limit_system_calls(const struct sandbox_profile *profile, char *error, size_t error_size)
+static int limit_system_calls(const struct sandbox_profile *profile, struct failure *failure)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     int result = filter == NULL ? -ENOMEM : 0;
@@ -200,17 +200,16 @@ static int limit_system_calls(const struct sandbox_profile *profile, char *error
     if (result == 0)
         return 0;
     errno = -result;
-    return fail(error, error_size, "seccomp");
+    return fail(failure, "seccomp");
 }
 
-int sandbox_enter(const struct sandbox_profile *profile, const char *user, char *error,
-                  size_t error_size)
+int sandbox_enter(const struct sandbox_profile *profile, const char *user, struct failure *failure)
 {
-    if (user != NULL && change_user(user, error, error_size) < 0)
+    if (user != NULL && change_user(user, failure) < 0)
         return -1;
-    if (limit_capabilities(profile, error, error_size) < 0)
+    if (limit_capabilities(profile, failure) < 0)
         return -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return fail(error, error_size, "no_new_privs");
-    return limit_system_calls(profile, error, error_size);
+        return fail(failure, "no_new_privs");
+    return limit_system_calls(profile, failure);
 }

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "runtime/base/failure.h"
+
 /* What a kind of daemon keeps. Static data of its owner. */
 struct sandbox_profile {
     const int *capabilities; /* CAP_...: kept, permitted and effective */
@@ -25,10 +27,9 @@ extern const struct sandbox_profile sandbox_datapath;
  * Enters the sandbox; user may be NULL (stay). Before any thread is made: they inherit it.
  * 0, or -1 with a sentence in error.
  */
-int sandbox_enter(const struct sandbox_profile *profile, const char *user, char *error,
-                  size_t error_size);
+int sandbox_enter(const struct sandbox_profile *profile, const char *user, struct failure *failure);
 
 /* Does this process have what the packet path needs? If not, writes the sentence that says so. */
-int sandbox_check_capabilities(char *error, size_t error_size);
+int sandbox_check_capabilities(struct failure *failure);
 
 #endif

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/base/failure.h"
 #include "packet/addr.h"
 
 /* Values for a template. Names are short, values are made by us: checked to hold no newline. */
@@ -50,8 +51,8 @@ void rules_publish(struct rules_values *values, const struct rules_publish *publ
 
 /* Renders; the text is the caller's to free. NULL and a message in error[] for a bad template or
  * unknown name. */
-char *rules_render(const char *template_text, const struct rules_values *values, char *error,
-                   size_t error_size);
+char *rules_render(const char *template_text, const struct rules_values *values,
+                   struct failure *failure);
 
 enum rules_backend { RULES_IPTABLES, RULES_IPTABLES_LEGACY, RULES_NFT, RULES_NONE, RULES_AUTO };
 bool rules_backend_parse(const char *text, enum rules_backend *out);
@@ -88,13 +89,12 @@ struct rules_set {
  */
 bool rules_family_usable(enum rules_backend backend, int version); /* 4 or 6 */
 int rules_apply(const struct rules_set *set, enum rules_backend backend,
-                const struct rules_values *values, enum rules_backend *used, char *error,
-                size_t error_size);
+                const struct rules_values *values, enum rules_backend *used,
+                struct failure *failure);
 
 /* Removes exactly what rules_apply() makes, from every usable backend if RULES_AUTO; what is absent
  * is success. */
-int rules_remove(const struct rules_set *set, enum rules_backend backend, char *error,
-                 size_t error_size);
+int rules_remove(const struct rules_set *set, enum rules_backend backend, struct failure *failure);
 
 /* Prints what rules_apply() would feed to which program, on standard output. */
 int rules_print(const struct rules_set *set, enum rules_backend backend,

@@ -87,13 +87,12 @@ static bool has_form(const struct rules_set *set, enum rules_backend backend)
     return set->hooks != NULL && (set->ipv4 != NULL || set->ipv6 != NULL);
 }
 
-static int remove_one(const struct rules_set *set, enum rules_backend backend, char *error,
-                      size_t error_size)
+static int remove_one(const struct rules_set *set, enum rules_backend backend,
+                      struct failure *failure)
 {
     if (!has_form(set, backend) || !rules_backend_usable(backend))
         return 0;
-    return backend == RULES_NFT ? nft_remove(set, error, error_size)
-                                : iptables_remove(set, backend, error, error_size);
+    return backend == RULES_NFT ? nft_remove(set, failure) : iptables_remove(set, backend, failure);
 }
 
 /* Do both backends write to the same tables of the kernel? */
@@ -107,68 +106,65 @@ static bool same_tables(enum rules_backend a, enum rules_backend b)
 }
 
 static int apply_one(const struct rules_set *set, enum rules_backend backend,
-                     const struct rules_values *values, char *error, size_t error_size)
+                     const struct rules_values *values, struct failure *failure)
 {
-    char ignored[256];
+    struct failure ignored;
     int result;
 
     if (!has_form(set, backend)) {
-        snprintf(error, error_size, "the %s rules have no %s form", set->name,
-                 rules_backend_name(backend));
+        failure_set(failure, "the %s rules have no %s form", set->name,
+                    rules_backend_name(backend));
         return -1;
     }
-    result = backend == RULES_NFT ? nft_apply(set, values, error, error_size)
-                                  : iptables_apply(set, backend, values, error, error_size);
+    result = backend == RULES_NFT ? nft_apply(set, values, failure)
+                                  : iptables_apply(set, backend, values, failure);
     if (result < 0) {
-        (void)remove_one(set, backend, ignored, sizeof(ignored));
+        (void)remove_one(set, backend, &ignored);
         return -1;
     }
     for (size_t i = 0; i < CANDIDATES; i++) {
-        if (!same_tables(candidates[i], backend) &&
-            remove_one(set, candidates[i], ignored, sizeof(ignored)) < 0)
-            log_warning("%s rules of an earlier run stay behind: %s", set->name, ignored);
+        if (!same_tables(candidates[i], backend) && remove_one(set, candidates[i], &ignored) < 0)
+            log_warning("%s rules of an earlier run stay behind: %s", set->name, ignored.text);
     }
     return 0;
 }
 
 int rules_apply(const struct rules_set *set, enum rules_backend backend,
-                const struct rules_values *values, enum rules_backend *used, char *error,
-                size_t error_size)
+                const struct rules_values *values, enum rules_backend *used,
+                struct failure *failure)
 {
-    size_t written = 0;
+    bool tried = false;
 
     *used = backend;
     if (backend == RULES_NONE)
         return 0;
     if (backend != RULES_AUTO)
-        return apply_one(set, backend, values, error, error_size);
-    snprintf(error, error_size, "none of iptables, iptables-legacy and nft works here");
+        return apply_one(set, backend, values, failure);
+    failure_set(failure, "none of iptables, iptables-legacy and nft works here");
     for (size_t i = 0; i < CANDIDATES; i++) {
-        char reason[512];
+        struct failure reason;
 
         *used = candidates[i];
         if (!has_form(set, candidates[i]) || !rules_backend_usable(candidates[i]))
             continue;
-        if (apply_one(set, candidates[i], values, reason, sizeof(reason)) == 0)
+        if (apply_one(set, candidates[i], values, &reason) == 0)
             return 0;
-        if (written < error_size)
-            written += (size_t)snprintf(error + written, error_size - written, "%s%s",
-                                        written > 0 ? "; " : "", reason);
+        failure_set(failure, "%s%s%s", tried ? failure->text : "", tried ? "; " : "", reason.text);
+        tried = true;
     }
     return -1;
 }
 
-int rules_remove(const struct rules_set *set, enum rules_backend backend, char *error,
-                 size_t error_size)
+int rules_remove(const struct rules_set *set, enum rules_backend backend, struct failure *failure)
 {
     int result = 0;
 
     if (backend == RULES_NONE)
         return 0;
     if (backend != RULES_AUTO)
-        return remove_one(set, backend, error, error_size);
+        return remove_one(set, backend, failure);
     for (size_t i = 0; i < CANDIDATES; i++) {
-        if (remove_one(set, candidates[i], error, error_size) < 0)
+        if (remove_one(set, candidates[i], failure) < 0)
             result = -1;
     }
     return result;

@@ -64,18 +64,16 @@ void text_free(struct text *text)
     memset(text, 0, sizeof(*text));
 }
 
-void run_complaint(const struct run_result *result, const char *program, char *error,
-                   size_t error_size)
+void run_complaint(const struct run_result *result, const char *program, struct failure *failure)
 {
     const char *words = result->errors.bytes;
-    size_t length;
 
-    snprintf(error, error_size, "%s: %s", program,
-             words[0] != '\0' ? words : "failed without a message");
-    length = strlen(error);
-    while (length > 0 && error[length - 1] == '\n')
-        error[--length] = '\0';
-    for (char *c = error; *c != '\0'; c++) {
+    failure_set(failure, "%s: %s", program, words[0] != '\0' ? words : "failed without a message");
+    char *text = failure->text;
+    size_t length = strlen(text);
+    while (length > 0 && text[length - 1] == '\n')
+        text[--length] = '\0';
+    for (char *c = text; *c != '\0'; c++) {
         if (*c == '\n' || *c == '\t')
             *c = ' ';
     }

@@ -178,8 +178,7 @@ static void delete_jumps(struct text *script, const char *listing, const struct 
 /* The part of the input that moves the hooks to the first place. False: a table cannot be listed.
  */
 static bool append_hooks(struct text *script, const struct family *family,
-                         enum rules_backend backend, const char *hooks, char *error,
-                         size_t error_size)
+                         enum rules_backend backend, const char *hooks, struct failure *failure)
 {
     struct hook hook;
 
@@ -193,7 +192,7 @@ static bool append_hooks(struct text *script, const struct family *family,
             text_printf(script, "-I %s 1 %.*s\nCOMMIT\n", hook.chain, (int)hook.spec_length,
                         hook.spec);
         } else {
-            run_complaint(&listing, program_of(family, backend), error, error_size);
+            run_complaint(&listing, program_of(family, backend), failure);
         }
         run_result_free(&listing);
         if (!success)
@@ -203,32 +202,32 @@ static bool append_hooks(struct text *script, const struct family *family,
 }
 
 static bool run_restore(const struct family *family, enum rules_backend backend, const char *script,
-                        char *error, size_t error_size)
+                        struct failure *failure)
 {
     const char *const restore[] = {restore_of(family, backend), "-w", "--noflush", NULL};
     struct run_result result;
     bool success = rules_run(restore, script, &result);
 
     if (!success)
-        run_complaint(&result, restore[0], error, error_size);
+        run_complaint(&result, restore[0], failure);
     run_result_free(&result);
     return success;
 }
 
 static int apply_family(const struct rules_set *set, const struct family *family,
-                        enum rules_backend backend, const struct rules_values *values, char *error,
-                        size_t error_size)
+                        enum rules_backend backend, const struct rules_values *values,
+                        struct failure *failure)
 {
-    char *chains = rules_render(template_of(set, family), values, error, error_size);
-    char *hooks = rules_render(set->hooks, values, error, error_size);
+    char *chains = rules_render(template_of(set, family), values, failure);
+    char *hooks = rules_render(set->hooks, values, failure);
     bool success = false;
 
     for (int i = 0; i < TRIES && !success && chains != NULL && hooks != NULL; i++) {
         struct text script = {0};
 
         text_append(&script, chains, strlen(chains));
-        success = append_hooks(&script, family, backend, hooks, error, error_size) &&
-                  run_restore(family, backend, script.bytes, error, error_size);
+        success = append_hooks(&script, family, backend, hooks, failure) &&
+                  run_restore(family, backend, script.bytes, failure);
         text_free(&script);
     }
     free(chains);
@@ -237,22 +236,22 @@ static int apply_family(const struct rules_set *set, const struct family *family
 }
 
 int iptables_apply(const struct rules_set *set, enum rules_backend backend,
-                   const struct rules_values *values, char *error, size_t error_size)
+                   const struct rules_values *values, struct failure *failure)
 {
     bool usable[2];
 
     for (int i = 0; i < 2; i++)
         usable[i] = template_of(set, &families[i]) != NULL && family_usable(&families[i], backend);
     if (!usable[0] && !usable[1]) {
-        snprintf(error, error_size, "%s: not installed, or the kernel or a privilege is missing",
-                 program_of(&families[0], backend));
+        failure_set(failure, "%s: not installed, or the kernel or a privilege is missing",
+                    program_of(&families[0], backend));
         return -1;
     }
     for (int i = 0; i < 2; i++) {
         const struct family *family = &families[i];
 
         if (usable[i]) {
-            if (apply_family(set, family, backend, values, error, error_size) < 0)
+            if (apply_family(set, family, backend, values, failure) < 0)
                 return -1;
         } else if (template_of(set, family) != NULL && access(family->kernel_has, F_OK) == 0) {
             log_warning("%s rules: %s does not work here, IPv%d goes without", set->name,
@@ -324,7 +323,7 @@ static void removal_script(struct text *script, const struct rules_set *set,
 }
 
 static int remove_family(const struct rules_set *set, const struct family *family,
-                         enum rules_backend backend, char *error, size_t error_size)
+                         enum rules_backend backend, struct failure *failure)
 {
     bool legacy = speaks_legacy(family, backend);
     const char *cursor = set->hooks;
@@ -345,22 +344,22 @@ static int remove_family(const struct rules_set *set, const struct family *famil
             log_debug("%s -t %s: %s", program_of(family, backend), hook.table,
                       listing.errors.bytes);
         run_result_free(&listing);
-        if (script.length > 0 && !run_restore(family, backend, script.bytes, error, error_size))
+        if (script.length > 0 && !run_restore(family, backend, script.bytes, failure))
             result = -1;
         text_free(&script);
     }
     return result;
 }
 
-int iptables_remove(const struct rules_set *set, enum rules_backend backend, char *error,
-                    size_t error_size)
+int iptables_remove(const struct rules_set *set, enum rules_backend backend,
+                    struct failure *failure)
 {
     int result = 0;
 
     for (int i = 0; i < 2; i++) {
         if (template_of(set, &families[i]) != NULL &&
             run_found(program_of(&families[i], backend)) &&
-            remove_family(set, &families[i], backend, error, error_size) < 0)
+            remove_family(set, &families[i], backend, failure) < 0)
             result = -1;
     }
     return result;
@@ -379,13 +378,13 @@ int iptables_print(const struct rules_set *set, enum rules_backend backend,
                    const struct rules_values *values)
 {
     for (int i = 0; i < 2; i++) {
-        char error[256] = "";
+        struct failure failure = {""};
         char *chains, *hooks;
 
         if (template_of(set, &families[i]) == NULL)
             continue;
-        chains = rules_render(template_of(set, &families[i]), values, error, sizeof(error));
-        hooks = rules_render(set->hooks, values, error, sizeof(error));
+        chains = rules_render(template_of(set, &families[i]), values, &failure);
+        hooks = rules_render(set->hooks, values, &failure);
         if (chains != NULL && hooks != NULL) {
             printf("%s -w --noflush <<'EOF'\n%s", restore_of(&families[i], backend), chains);
             print_hooks(hooks);
@@ -393,8 +392,8 @@ int iptables_print(const struct rules_set *set, enum rules_backend backend,
         }
         free(chains);
         free(hooks);
-        if (error[0] != '\0') {
-            fprintf(stderr, "%s\n", error);
+        if (failure.text[0] != '\0') {
+            fprintf(stderr, "%s\n", failure.text);
             return -1;
         }
     }

@@ -5,14 +5,14 @@
 
 #include "runtime/host/rules_private.h"
 
-static bool run_nft_script(const char *script, char *error, size_t error_size)
+static bool run_nft_script(const char *script, struct failure *failure)
 {
     static const char *const nft[] = {"nft", "-f", "-", NULL};
     struct run_result result;
     bool success = rules_run(nft, script, &result);
 
     if (!success)
-        run_complaint(&result, "nft", error, error_size);
+        run_complaint(&result, "nft", failure);
     run_result_free(&result);
     return success;
 }
@@ -28,35 +28,35 @@ bool nft_usable(void)
     return success;
 }
 
-int nft_apply(const struct rules_set *set, const struct rules_values *values, char *error,
-              size_t error_size)
+int nft_apply(const struct rules_set *set, const struct rules_values *values,
+              struct failure *failure)
 {
-    char *script = rules_render(set->nft, values, error, error_size);
-    bool success = script != NULL && run_nft_script(script, error, error_size);
+    char *script = rules_render(set->nft, values, failure);
+    bool success = script != NULL && run_nft_script(script, failure);
 
     free(script);
     return success ? 0 : -1;
 }
 
-int nft_remove(const struct rules_set *set, char *error, size_t error_size)
+int nft_remove(const struct rules_set *set, struct failure *failure)
 {
     struct text script = {0};
     bool success;
 
     /* Made first if it is absent, so that its absence is no error: one transaction, never seen. */
     text_printf(&script, "table %s\ndelete table %s\n", set->nft_table, set->nft_table);
-    success = run_nft_script(script.bytes, error, error_size);
+    success = run_nft_script(script.bytes, failure);
     text_free(&script);
     return success ? 0 : -1;
 }
 
 int nft_print(const struct rules_set *set, const struct rules_values *values)
 {
-    char error[256];
-    char *script = rules_render(set->nft, values, error, sizeof(error));
+    struct failure failure;
+    char *script = rules_render(set->nft, values, &failure);
 
     if (script == NULL) {
-        fprintf(stderr, "%s\n", error);
+        fprintf(stderr, "%s\n", failure.text);
         return -1;
     }
     printf("nft -f - <<'EOF'\n%sEOF\n", script);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "runtime/base/failure.h"
 #include "runtime/host/rules.h"
 
 /* Text that grows; zero-initialised, always NUL-terminated once appended to. Dies when out of
@@ -39,23 +40,22 @@ bool run_found(const char *program);
 bool rules_run(const char *const arguments[], const char *input, struct run_result *result);
 
 /* The tool's own words on one line, for a message. */
-void run_complaint(const struct run_result *result, const char *program, char *error,
-                   size_t error_size);
+void run_complaint(const struct run_result *result, const char *program, struct failure *failure);
 
 /* The two kinds of tool. The functions are those of rules.h for one backend; a set without the form
  * in question is success. */
 bool nft_usable(void);
-int nft_apply(const struct rules_set *set, const struct rules_values *values, char *error,
-              size_t error_size);
-int nft_remove(const struct rules_set *set, char *error, size_t error_size);
+int nft_apply(const struct rules_set *set, const struct rules_values *values,
+              struct failure *failure);
+int nft_remove(const struct rules_set *set, struct failure *failure);
 int nft_print(const struct rules_set *set, const struct rules_values *values);
 
 bool iptables_usable(enum rules_backend backend);
 bool iptables_family_usable(enum rules_backend backend, int version);
 int iptables_apply(const struct rules_set *set, enum rules_backend backend,
-                   const struct rules_values *values, char *error, size_t error_size);
-int iptables_remove(const struct rules_set *set, enum rules_backend backend, char *error,
-                    size_t error_size);
+                   const struct rules_values *values, struct failure *failure);
+int iptables_remove(const struct rules_set *set, enum rules_backend backend,
+                    struct failure *failure);
 int iptables_print(const struct rules_set *set, enum rules_backend backend,
                    const struct rules_values *values);
 /* Does the program of this backend speak to the kernel's ip_tables (and not to nf_tables)? */

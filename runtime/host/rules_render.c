@@ -203,16 +203,15 @@ struct renderer {
     const char *line; /* start of the line to be read next; its end when done */
     unsigned number;  /* of the current line */
     struct text output;
-    char *error;
-    size_t error_size;
+    struct failure *failure;
     bool failed;
 };
 
 static void fail(struct renderer *r, const char *what, const char *name, size_t name_length)
 {
     if (!r->failed)
-        snprintf(r->error, r->error_size, "rule template, line %u: %s \"%.*s\"", r->number, what,
-                 (int)name_length, name);
+        failure_set(r->failure, "rule template, line %u: %s \"%.*s\"", r->number, what,
+                    (int)name_length, name);
     r->failed = true;
 }
 
@@ -383,14 +382,13 @@ static enum directive render_block(struct renderer *r, const struct scope *scope
     return PLAIN_LINE;
 }
 
-char *rules_render(const char *template_text, const struct rules_values *values, char *error,
-                   size_t error_size)
+char *rules_render(const char *template_text, const struct rules_values *values,
+                   struct failure *failure)
 {
-    struct renderer r = {
-        .values = values, .line = template_text, .error = error, .error_size = error_size};
+    struct renderer r = {.values = values, .line = template_text, .failure = failure};
 
     if (values->fault[0] != '\0') {
-        snprintf(error, error_size, "%s", values->fault);
+        failure_set(failure, "%s", values->fault);
         return NULL;
     }
     text_append(&r.output, "", 0);

@@ -11,12 +11,12 @@
 
 void check_path(struct check_report *report)
 {
-    char error[512] = "";
-    bool capable = sandbox_check_capabilities(error, sizeof(error)) == 0;
+    struct failure failure = {""};
+    bool capable = sandbox_check_capabilities(&failure) == 0;
 
-    check_required(report, capable, "capabilities", error);
-    bool ring = lane_probe(error, sizeof(error)) == 0;
-    check_required(report, ring, "io_uring", error);
+    check_required(report, capable, "capabilities", failure.text);
+    bool ring = lane_probe(&failure) == 0;
+    check_required(report, ring, "io_uring", failure.text);
     int fd = packet_socket_inject(LOOPBACK_INDEX);
     check_required(report, fd >= 0, "AF_PACKET with PACKET_VNET_HDR",
                    "the kernel needs CONFIG_PACKET, this process CAP_NET_RAW");

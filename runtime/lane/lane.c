@@ -215,7 +215,7 @@ const char *lane_ring_mode(void)
     return probed_flags & IORING_SETUP_COOP_TASKRUN ? "cooperative task run" : "plain";
 }
 
-int lane_probe(char *error, size_t error_size)
+int lane_probe(struct failure *failure)
 {
     struct lane *lane = lane_new();
     int result = -ENOMEM;
@@ -231,8 +231,8 @@ int lane_probe(char *error, size_t error_size)
         lane_free(lane);
     }
     if (result < 0)
-        snprintf(error, error_size, "io_uring is not usable here (Linux 6.0 or newer, %s): %s",
-                 "sysctl kernel.io_uring_disabled = 0", strerror(-result));
+        failure_set(failure, "io_uring is not usable here (Linux 6.0 or newer, %s): %s",
+                    "sysctl kernel.io_uring_disabled = 0", strerror(-result));
     return result;
 }
 

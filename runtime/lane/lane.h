@@ -33,6 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/base/failure.h"
 #include "packet/frame.h"
 #include "packet/policy.h"
 #include "packet/parse.h"
@@ -125,6 +126,6 @@ const struct lane_stats *lane_stats(const struct lane *lane);
 const char *lane_ring_mode(void);
 
 /* Can this kernel do what a lane's ring needs? 0 or negative errno, with a sentence in error. */
-int lane_probe(char *error, size_t error_size);
+int lane_probe(struct failure *failure);
 
 #endif

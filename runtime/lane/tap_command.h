@@ -3,6 +3,7 @@
 #ifndef CAUSEWAY_RUNTIME_LANE_TAP_COMMAND_H
 #define CAUSEWAY_RUNTIME_LANE_TAP_COMMAND_H
 
+#include "runtime/base/failure.h"
 #include "runtime/base/control.h"
 #include "runtime/lane/taps.h"
 
@@ -16,6 +17,6 @@
 
 /* Begins a capture that lasts as long as the client's connection. */
 bool tap_command(struct tap_table *table, const struct control_request *request, struct json *reply,
-                 char *error, size_t error_size);
+                 struct failure *failure);
 
 #endif

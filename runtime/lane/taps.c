@@ -146,7 +146,7 @@ static int make_memory(struct tap_capture *capture)
 }
 
 struct tap_capture *tap_begin(struct tap_table *table, const struct tap_wish *wish, int *fd,
-                              char *error, size_t error_size)
+                              struct failure *failure)
 {
     struct tap_capture *capture = NULL;
 
@@ -154,13 +154,13 @@ struct tap_capture *tap_begin(struct tap_table *table, const struct tap_wish *wi
         if (!table->captures[i].used)
             capture = &table->captures[i];
     if (capture == NULL) {
-        snprintf(error, error_size, "%d captures run already", TAP_CAPTURES_MAX);
+        failure_set(failure, "%d captures run already", TAP_CAPTURES_MAX);
         return NULL;
     }
     *capture = (struct tap_capture){.wish = *wish};
     *fd = make_memory(capture);
     if (*fd < 0) {
-        snprintf(error, error_size, "no memory for a capture: %s", strerror(-*fd));
+        failure_set(failure, "no memory for a capture: %s", strerror(-*fd));
         return NULL;
     }
     capture->used = true;
@@ -282,16 +282,14 @@ static bool parse_word(const char *word, struct tap_wish *wish)
     return true;
 }
 
-bool tap_parse_wish(unsigned count, const char *const *words, struct tap_wish *out, char *error,
-                    size_t error_size)
+bool tap_parse_wish(unsigned count, const char *const *words, struct tap_wish *out,
+                    struct failure *failure)
 {
     *out = (struct tap_wish){.snap = PACKET_MAX_BYTES};
     parse_which("all", out);
     for (unsigned i = 0; i < count; i++) {
-        if (!parse_word(words[i], out)) {
-            snprintf(error, error_size, "capture: '%.60s' is not acceptable", words[i]);
-            return false;
-        }
+        if (!parse_word(words[i], out))
+            return failure_set(failure, "capture: '%.60s' is not acceptable", words[i]);
     }
     return true;
 }

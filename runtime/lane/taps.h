@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/base/failure.h"
 #include "packet/bpf.h"
 #include "runtime/base/tap_ring.h"
 
@@ -88,7 +89,7 @@ void tap_remove_lane(struct tap_table *table, struct lane *lane);
 
 /* Begins a capture. NULL with a sentence. *fd is the shared memory, the caller's to close. */
 struct tap_capture *tap_begin(struct tap_table *table, const struct tap_wish *wish, int *fd,
-                              char *error, size_t error_size);
+                              struct failure *failure);
 
 /* Ends it: lanes let go, then tap_poll() frees it. context is the capture (for control_hold()). */
 void tap_end(void *context);
@@ -97,7 +98,7 @@ void tap_end(void *context);
 int tap_poll(struct tap_table *table);
 
 /* "capture KEY=VALUE..." of the control protocol, docs/control.md. False with a sentence. */
-bool tap_parse_wish(unsigned count, const char *const *words, struct tap_wish *out, char *error,
-                    size_t error_size);
+bool tap_parse_wish(unsigned count, const char *const *words, struct tap_wish *out,
+                    struct failure *failure);
 
 #endif

@@ -16,14 +16,12 @@ struct settings {
     char list[8][24];
 };
 
-static bool add(void *context, const char *value, char *error, size_t error_size)
+static bool add(void *context, const char *value, struct failure *failure)
 {
     struct settings *settings = context;
 
-    if (settings->list_count == 8 || strlen(value) >= sizeof(settings->list[0])) {
-        snprintf(error, error_size, "is too much");
-        return false;
-    }
+    if (settings->list_count == 8 || strlen(value) >= sizeof(settings->list[0]))
+        return failure_set(failure, "is too much");
     strcpy(settings->list[settings->list_count++], value);
     return true;
 }
@@ -59,21 +57,22 @@ static char *print(const struct settings *settings)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct settings first = {.number = 1}, second = {.number = 1};
-    char error[256] = "", *text = malloc(size + 1);
+    char *text = malloc(size + 1);
+    struct failure failure = {""};
 
     memcpy(text, data, size);
     text[size] = '\0';
-    if (options_parse_text(table, "file", text, &first, error, sizeof(error))) {
-        CHECK(error[0] == '\0');
+    if (options_parse_text(table, "file", text, &first, &failure)) {
+        CHECK(failure.text[0] == '\0');
         char *once = print(&first), *copy = strdup(once);
-        CHECK(options_parse_text(table, "file", copy, &second, error, sizeof(error)));
+        CHECK(options_parse_text(table, "file", copy, &second, &failure));
         char *twice = print(&second);
         CHECK(strcmp(once, twice) == 0);
         free(once);
         free(copy);
         free(twice);
     } else {
-        CHECK(strncmp(error, "file:", 5) == 0);
+        CHECK(strncmp(failure.text, "file:", 5) == 0);
     }
     free(text);
     return 0;

@@ -69,7 +69,7 @@ static int act(const char *action, const struct rules_set *set, enum rules_backe
                const struct rules_values *values)
 {
     enum rules_backend used;
-    char error[1024] = "";
+    struct failure failure = {""};
     int result;
 
     if (strcmp(action, "usable") == 0)
@@ -77,16 +77,16 @@ static int act(const char *action, const struct rules_set *set, enum rules_backe
     if (strcmp(action, "print") == 0)
         return rules_print(set, backend, values) < 0;
     if (strcmp(action, "apply") == 0) {
-        result = rules_apply(set, backend, values, &used, error, sizeof(error));
+        result = rules_apply(set, backend, values, &used, &failure);
         if (result == 0)
             printf("%s\n", rules_backend_name(used));
     } else if (strcmp(action, "remove") == 0) {
-        result = rules_remove(set, backend, error, sizeof(error));
+        result = rules_remove(set, backend, &failure);
     } else {
         die("%s?", action);
     }
     if (result < 0)
-        fprintf(stderr, "%s\n", error);
+        fprintf(stderr, "%s\n", failure.text);
     return result < 0;
 }
 

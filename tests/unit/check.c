@@ -51,10 +51,10 @@ static int check_here(void *context)
 
 static void test_common_as_root(void **state)
 {
-    char error[512];
+    struct failure failure;
 
     (void)state;
-    if (geteuid() != 0 || lane_probe(error, sizeof(error)) < 0) {
+    if (geteuid() != 0 || lane_probe(&failure) < 0) {
         print_message("not root, or no io_uring here\n");
         skip();
     }

@@ -12,33 +12,33 @@
 #include "runtime/base/link.h"
 #include "tests/unit/support.h"
 
+static struct failure complaint;
 static struct event_loop loop;
 static struct control control;
 static struct control_options options;
-static char path[108], error_text[512];
+static char path[108];
 static unsigned fds, closed_count;
 
 static bool echo(void *context, const struct control_request *request, struct json *reply,
-                 char *error, size_t error_size)
+                 struct failure *failure)
 {
-    (void)context, (void)error, (void)error_size;
+    (void)context, (void)failure;
     json_text(reply, "word", request->words->word[1]);
     return true;
 }
 
 static bool refuse(void *context, const struct control_request *request, struct json *reply,
-                   char *error, size_t error_size)
+                   struct failure *failure)
 {
     (void)request;
     json_text(reply, "half", "done");
-    snprintf(error, error_size, "no: %s", (const char *)context);
-    return false;
+    return failure_set(failure, "no: %s", (const char *)context);
 }
 
 static bool huge(void *context, const struct control_request *request, struct json *reply,
-                 char *error, size_t error_size)
+                 struct failure *failure)
 {
-    (void)context, (void)request, (void)error, (void)error_size;
+    (void)context, (void)request, (void)failure;
     while (!reply->failed)
         json_text(reply, "more", "and more");
     return true;
@@ -50,7 +50,7 @@ static void note_closed(void *context)
 }
 
 static bool hold(void *context, const struct control_request *request, struct json *reply,
-                 char *error, size_t error_size)
+                 struct failure *failure)
 {
     int fd = open(path, O_PATH | O_CLOEXEC);
 
@@ -58,8 +58,7 @@ static bool hold(void *context, const struct control_request *request, struct js
     if (control_hold(request, fd, note_closed, &closed_count))
         return true;
     close(fd);
-    snprintf(error, error_size, "held already");
-    return false;
+    return failure_set(failure, "held already");
 }
 
 static const struct control_command commands[] = {
@@ -80,7 +79,7 @@ static int open_control(void **state)
     if (event_loop_init(&loop) < 0)
         return -1;
     return control_open(&control, &loop, &options, "/default", commands, (void *)"thanks",
-                        error_text, sizeof(error_text));
+                        &complaint);
 }
 
 static int close_control(void **state)
@@ -214,15 +213,12 @@ static void test_handover(void **state)
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0600);
     /* In use: an error; the default place: a warning. */
-    assert_int_equal(control_open(&second, &loop, &options, "/default", commands, NULL, error_text,
-                                  sizeof(error_text)),
+    assert_int_equal(control_open(&second, &loop, &options, "/default", commands, NULL, &complaint),
                      -1);
-    assert_contains(error_text, "--control: cannot listen on '");
-    assert_contains(error_text, "Address already in use");
+    assert_contains(complaint.text, "--control: cannot listen on '");
+    assert_contains(complaint.text, "Address already in use");
     support_capture_begin(2);
-    assert_int_equal(control_open(&second, &loop, &options, path, commands, NULL, error_text,
-                                  sizeof(error_text)),
-                     0);
+    assert_int_equal(control_open(&second, &loop, &options, path, commands, NULL, &complaint), 0);
     assert_contains(support_capture_end(), "cannot reach this daemon");
     assert_int_equal(second.listener.fd, -1);
     control_remove(&options); /* somebody listens */
@@ -230,9 +226,8 @@ static void test_handover(void **state)
     /* As after kill -9. */
     close(control.listener.fd);
     control.listener.fd = -1;
-    assert_int_equal(control_open(&control, &loop, &options, "/default", commands, NULL, error_text,
-                                  sizeof(error_text)),
-                     0);
+    assert_int_equal(
+        control_open(&control, &loop, &options, "/default", commands, NULL, &complaint), 0);
 }
 
 static void test_none_and_abstract(void **state)
@@ -241,14 +236,10 @@ static void test_none_and_abstract(void **state)
     struct control other;
 
     (void)state;
-    assert_int_equal(control_open(&other, &loop, &none, "/default", commands, NULL, error_text,
-                                  sizeof(error_text)),
-                     0);
+    assert_int_equal(control_open(&other, &loop, &none, "/default", commands, NULL, &complaint), 0);
     assert_int_equal(other.listener.fd, -1);
     control_close(&other);
-    assert_int_equal(control_open(&other, &loop, &name, "/default", commands, NULL, error_text,
-                                  sizeof(error_text)),
-                     0);
+    assert_int_equal(control_open(&other, &loop, &name, "/default", commands, NULL, &complaint), 0);
     assert_true(other.listener.fd >= 0);
     control_remove(&name);
     control_close(&other);
@@ -260,10 +251,9 @@ static void test_group(void **state)
 
     (void)state;
     control_close(&control);
-    assert_int_equal(control_open(&control, &loop, &grouped, "/default", commands, NULL, error_text,
-                                  sizeof(error_text)),
-                     -1);
-    assert_string_equal(error_text, "--control-group: no such group: no-such-group-here");
+    assert_int_equal(
+        control_open(&control, &loop, &grouped, "/default", commands, NULL, &complaint), -1);
+    assert_string_equal(complaint.text, "--control-group: no such group: no-such-group-here");
 }
 
 #define CONTROL_TEST(name) cmocka_unit_test_setup_teardown(name, open_control, close_control)

@@ -47,12 +47,12 @@ static void start(const char *name)
 {
     static char path[200];
     struct follow_config config = {.path = path, .changed = on_change};
-    char error[200];
+    struct failure failure;
 
     snprintf(path, sizeof(path), "%s", support_path(name));
     changes = 0;
     assert_int_equal(event_loop_init(&loop), 0);
-    follow = follow_open(&loop, &config, error, sizeof(error));
+    follow = follow_open(&loop, &config, &failure);
     assert_non_null(follow);
 }
 

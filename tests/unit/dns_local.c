@@ -58,10 +58,10 @@ static void create(const char *hosts)
 
 static void add(const char *text)
 {
-    char error[300] = "";
+    struct failure failure = {""};
 
-    if (!dns_local_add(f.local, text, error, sizeof(error)))
-        fail_msg("%s", error);
+    if (!dns_local_add(f.local, text, &failure))
+        fail_msg("%s", failure.text);
 }
 
 /* Is the name ours? The answer is in f.answer then. */
@@ -233,9 +233,9 @@ static void refuses_bad_options(void **state)
     };
     create(NULL);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        char error[300] = "";
-        assert_false(dns_local_add(f.local, bad[i].text, error, sizeof(error)));
-        assert_contains(error, bad[i].error);
+        struct failure failure = {""};
+        assert_false(dns_local_add(f.local, bad[i].text, &failure));
+        assert_contains(failure.text, bad[i].error);
     }
 }
 

@@ -6,7 +6,7 @@
 #include "packet/addr.h"
 #include "tests/unit/support.h"
 
-static char error[256];
+static struct failure failure;
 
 static const char *edited(takeover_edit *edit, const char *original)
 {
@@ -15,8 +15,8 @@ static const char *edited(takeover_edit *edit, const char *original)
     FILE *out = fmemopen(text, sizeof(text), "w");
 
     addr_parse("192.0.2.53", &address);
-    error[0] = '\0';
-    bool done = edit(original, &address, out, error, sizeof(error));
+    failure.text[0] = '\0';
+    bool done = edit(original, &address, out, &failure);
     fclose(out);
     return done ? text : NULL;
 }
@@ -73,7 +73,7 @@ static void test_not_json(void **state)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (edited(daemon_json_edit, texts[i]) != NULL)
             fail_msg("taken for JSON: %s", texts[i]);
-        assert_string_equal(error, "is not a JSON object");
+        assert_string_equal(failure.text, "is not a JSON object");
     }
 }
 

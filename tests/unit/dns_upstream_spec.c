@@ -6,12 +6,13 @@
 static void assert_good(const char *text, const char *canonical)
 {
     struct upstream_spec spec, again;
-    char error[200] = "", out[UPSTREAM_TEXT_BYTES];
+    char out[UPSTREAM_TEXT_BYTES];
+    struct failure failure = {""};
 
-    if (!upstream_parse(text, &spec, error, sizeof(error)))
-        fail_msg("%s %s", text, error);
+    if (!upstream_parse(text, &spec, &failure))
+        fail_msg("%s %s", text, failure.text);
     assert_string_equal(upstream_format(&spec, out), canonical);
-    assert_true(upstream_parse(out, &again, error, sizeof(error)));
+    assert_true(upstream_parse(out, &again, &failure));
     assert_true(upstream_equal(&spec, &again));
 }
 
@@ -35,11 +36,11 @@ static void test_good(void **state)
 static void assert_bad(const char *text, const char *sentence)
 {
     struct upstream_spec spec;
-    char error[200] = "";
+    struct failure failure = {""};
 
-    if (upstream_parse(text, &spec, error, sizeof(error)))
+    if (upstream_parse(text, &spec, &failure))
         fail_msg("%s was taken", text);
-    assert_contains(error, sentence);
+    assert_contains(failure.text, sentence);
 }
 
 static void test_bad(void **state)

@@ -272,15 +272,15 @@ static void test_no_authorities(void **state)
 {
     static const char *const paths[] = {"/nonexistent", "/dev/null",
                                         "/proc/self/fd"}; /* no regular file */
-    char error[200];
+    struct failure failure;
 
     (void)state;
     world_specs(world.config.specs, &world.config.count, "tls://127.0.0.1#" NAME, NULL);
     for (unsigned i = 0; i < 3; i++) {
         world.config.tls_ca = paths[i];
-        assert_null(upstreams_create(&world.loop, &world.config, error, sizeof(error)));
-        assert_contains(error, "no certificates to trust in ");
-        assert_contains(error, paths[i]);
+        assert_null(upstreams_create(&world.loop, &world.config, &failure));
+        assert_contains(failure.text, "no certificates to trust in ");
+        assert_contains(failure.text, paths[i]);
     }
 }
 

@@ -405,12 +405,12 @@ int world_teardown(void **state)
 
 static void collect(struct upstream_spec *specs, unsigned *count, const char *first, va_list more)
 {
-    char error[200];
+    struct failure failure;
 
     *count = 0;
     for (const char *text = first; text != NULL; text = va_arg(more, const char *))
-        if (!upstream_parse(text, &specs[(*count)++], error, sizeof(error)))
-            fail_msg("%s %s", text, error);
+        if (!upstream_parse(text, &specs[(*count)++], &failure))
+            fail_msg("%s %s", text, failure.text);
 }
 
 void world_specs(struct upstream_spec *specs, unsigned *count, const char *first, ...)
@@ -424,15 +424,15 @@ void world_specs(struct upstream_spec *specs, unsigned *count, const char *first
 
 void world_create(const char *first, ...)
 {
-    char error[200];
+    struct failure failure;
     va_list more;
 
     va_start(more, first);
     collect(world.config.specs, &world.config.count, first, more);
     va_end(more);
-    world.upstreams = upstreams_create(&world.loop, &world.config, error, sizeof(error));
+    world.upstreams = upstreams_create(&world.loop, &world.config, &failure);
     if (world.upstreams == NULL)
-        fail_msg("%s", error);
+        fail_msg("%s", failure.text);
 }
 
 void world_ask(uint64_t token, const char *name, unsigned deadline_ms)

@@ -8,26 +8,26 @@
 
 static struct enclave_config config;
 static struct words words;
-static char error_text[512];
+static struct failure failure;
 
 static enum options_result read_line(const char *line)
 {
     words_split(&words, line);
-    error_text[0] = '\0';
-    return enclave_config_read(&config, words.argc, words.argv, error_text, sizeof(error_text));
+    failure.text[0] = '\0';
+    return enclave_config_read(&config, words.argc, words.argv, &failure);
 }
 
 static void good(const char *line)
 {
     if (read_line(line) != OPTIONS_OK)
-        fail_msg("%s: %s", line, error_text);
+        fail_msg("%s: %s", line, failure.text);
 }
 
 static void bad(const char *line, const char *sentence)
 {
     if (read_line(line) != OPTIONS_INVALID)
         fail_msg("'%s' was taken", line);
-    assert_string_equal(error_text, sentence);
+    assert_string_equal(failure.text, sentence);
 }
 
 static struct ip_addr addr(const char *text)
@@ -150,20 +150,20 @@ static struct wire_config offer(void)
 
 static void accepted(struct wire_config offered)
 {
-    char reason[200] = "";
+    struct failure reason = {""};
 
-    if (!enclave_config_accept(&config, &offered, reason, sizeof(reason)))
-        fail_msg("refused: %s", reason);
-    assert_string_equal(reason, "");
+    if (!enclave_config_accept(&config, &offered, &reason))
+        fail_msg("refused: %s", reason.text);
+    assert_string_equal(reason.text, "");
 }
 
 static void refused(struct wire_config offered, const char *sentence)
 {
-    char reason[200] = "";
+    struct failure reason = {""};
 
-    if (enclave_config_accept(&config, &offered, reason, sizeof(reason)))
+    if (enclave_config_accept(&config, &offered, &reason))
         fail_msg("taken, not: %s", sentence);
-    assert_string_equal(reason, sentence);
+    assert_string_equal(reason.text, sentence);
 }
 
 static void test_good_offers(void **state)
@@ -200,14 +200,14 @@ static void test_lanes(void **state)
 static void test_mtu_is_limited(void **state)
 {
     struct wire_config offered = offer();
-    char reason[200];
+    struct failure reason;
 
     (void)state;
     good(LINK "--lanes 2 --mtu 1400");
-    assert_true(enclave_config_accept(&config, &offered, reason, sizeof(reason)));
+    assert_true(enclave_config_accept(&config, &offered, &reason));
     assert_int_equal(offered.mtu, 1400);
     offered.mtu = 1300;
-    assert_true(enclave_config_accept(&config, &offered, reason, sizeof(reason)));
+    assert_true(enclave_config_accept(&config, &offered, &reason));
     assert_int_equal(offered.mtu, 1300);
 }
 

@@ -6,7 +6,7 @@
 
 #include "tests/unit/support.h"
 
-static char answer[512];
+static struct failure failure;
 
 static const char *contents(const char *path)
 {
@@ -24,7 +24,7 @@ static bool serve(const char *path, const char *list)
     char text[1000];
 
     snprintf(text, sizeof(text), "%s", list);
-    return resolvers_serve(path, text, answer, sizeof(answer));
+    return resolvers_serve(path, text, &failure);
 }
 
 static void test_written_and_removed(void **state)
@@ -60,7 +60,7 @@ static void test_nothing_but_addresses_gets_in(void **state)
     assert_true(serve(path, "192.0.2.7\n"));
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         assert_false(serve(path, lists[i]));
-        assert_contains(answer, "cannot write ");
+        assert_contains(failure.text, "cannot write ");
         assert_contains(contents(path), "nameserver 192.0.2.7\n");
     }
     assert_int_equal(access(support_path("resolvers.new"), F_OK), -1);
@@ -84,7 +84,7 @@ static void test_place_that_cannot_be_written(void **state)
 {
     (void)state;
     assert_false(serve("/proc/no/such/place", "192.0.2.1\n"));
-    assert_contains(answer, "cannot write /proc/no/such/place: No such file or directory");
+    assert_contains(failure.text, "cannot write /proc/no/such/place: No such file or directory");
 }
 
 static void test_filter(void **state)

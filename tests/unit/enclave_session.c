@@ -26,7 +26,8 @@ static unsigned fds;
 static int open_session(void **state)
 {
     static struct words words;
-    char line[400], error[500] = "";
+    char line[400];
+    struct failure failure = {""};
 
     (void)state;
     fds = support_open_fds();
@@ -37,9 +38,9 @@ static int open_session(void **state)
     memset(&session, 0, sizeof(session));
     memset(&taps, 0, sizeof(taps));
     memset(&device, 0, sizeof(device));
-    if (enclave_config_read(&config, words.argc, words.argv, error, sizeof(error)) != OPTIONS_OK ||
+    if (enclave_config_read(&config, words.argc, words.argv, &failure) != OPTIONS_OK ||
         event_loop_init(&loop) < 0 || device_create(&device) < 0 ||
-        capture_open(&capture, &config, &device, false, error, sizeof(error)) < 0)
+        capture_open(&capture, &config, &device, false, &failure) < 0)
         return -1;
     session.config = &config;
     session.loop = &loop;
@@ -47,7 +48,7 @@ static int open_session(void **state)
     session.capture = &capture;
     session.taps = &taps;
     door = link_listen(&config.link);
-    return door < 0 ? -1 : session_open(&session, error, sizeof(error));
+    return door < 0 ? -1 : session_open(&session, &failure);
 }
 
 static int close_session(void **state)

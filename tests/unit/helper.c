@@ -129,18 +129,20 @@ static void test_signals_are_the_daemons(void **state)
 }
 
 /* 'e' gives the text back, 'u' fails, others are not known; the state of earlier requests stays. */
-static bool serve(void *context, char kind, char *text, char *answer, size_t answer_size)
+static bool serve(void *context, char kind, char *text, char *answer, struct failure *failure)
 {
     unsigned *count = context;
 
     if (kind != 'e' && kind != 'u' && kind != 'n')
         return false;
     ++*count;
+    if (kind == 'u')
+        return failure_set(failure, "%s", text);
     if (kind == 'n')
-        snprintf(answer, answer_size, "%u", *count);
+        snprintf(answer, HELPER_TEXT_MAX, "%u", *count);
     else
-        snprintf(answer, answer_size, "%s", text);
-    return kind != 'u';
+        snprintf(answer, HELPER_TEXT_MAX, "%s", text);
+    return true;
 }
 
 static void ignore(void *context)
@@ -151,27 +153,28 @@ static void ignore(void *context)
 static void test_serves(void **state)
 {
     static char large[HELPER_TEXT_MAX + 1], answer[HELPER_TEXT_MAX];
+    struct failure failure;
     unsigned count = 0;
     struct helper_duties duties = {.cleanup = ignore, .serve = serve, .context = &count};
     struct helper helper;
 
     (void)state;
     assert_int_equal(helper_start_serving(&helper, &duties), 0);
-    assert_true(helper_request(&helper, 'e', "a word", answer, sizeof(answer)));
+    assert_true(helper_request(&helper, 'e', "a word", answer, &failure));
     assert_string_equal(answer, "a word");
-    assert_true(helper_request(&helper, 'e', "", answer, sizeof(answer)));
+    assert_true(helper_request(&helper, 'e', "", answer, &failure));
     assert_string_equal(answer, "");
-    assert_false(helper_request(&helper, 'u', "a reason", answer, sizeof(answer)));
-    assert_string_equal(answer, "a reason");
-    assert_false(helper_request(&helper, 'x', "", answer, sizeof(answer)));
-    assert_string_equal(answer, "this request is not known");
+    assert_false(helper_request(&helper, 'u', "a reason", answer, &failure));
+    assert_string_equal(failure.text, "a reason");
+    assert_false(helper_request(&helper, 'x', "", answer, &failure));
+    assert_string_equal(failure.text, "this request is not known");
     memset(large, 'l', sizeof(large) - 1);
-    assert_false(helper_request(&helper, 'e', large, answer, sizeof(answer)));
-    assert_contains(answer, "the request is longer than");
+    assert_false(helper_request(&helper, 'e', large, answer, &failure));
+    assert_contains(failure.text, "the request is longer than");
     large[sizeof(large) - 2] = '\0';
-    assert_true(helper_request(&helper, 'e', large, answer, sizeof(answer)));
+    assert_true(helper_request(&helper, 'e', large, answer, &failure));
     assert_string_equal(answer, large);
-    assert_true(helper_request(&helper, 'n', "", answer, sizeof(answer)));
+    assert_true(helper_request(&helper, 'n', "", answer, &failure));
     assert_string_equal(answer, "5");
     assert_int_equal(count, 0); /* here nothing has happened */
     helper_finish(&helper);
@@ -180,12 +183,12 @@ static void test_serves(void **state)
 static void test_only_cleans_up(void **state)
 {
     struct helper helper;
-    char answer[200];
+    struct failure failure;
 
     (void)state;
     assert_int_equal(helper_start(&helper, ignore, NULL), 0);
-    assert_false(helper_request(&helper, 'e', "", answer, sizeof(answer)));
-    assert_string_equal(answer, "this request is not known");
+    assert_false(helper_request(&helper, 'e', "", NULL, &failure));
+    assert_string_equal(failure.text, "this request is not known");
     helper_finish(&helper);
 }
 
@@ -193,14 +196,14 @@ static void test_only_cleans_up(void **state)
 static void test_gone(void **state)
 {
     struct helper helper;
-    char answer[200];
+    struct failure failure;
 
     (void)state;
     assert_int_equal(helper_start(&helper, ignore, NULL), 0);
     assert_int_equal(kill(helper.pid, SIGKILL), 0);
     for (int i = 0; i < 2; i++) {
-        assert_false(helper_request(&helper, 'e', "", answer, sizeof(answer)));
-        assert_contains(answer, "does not answer");
+        assert_false(helper_request(&helper, 'e', "", NULL, &failure));
+        assert_contains(failure.text, "does not answer");
     }
     assert_true(helper.broken);
     helper_finish(&helper);

@@ -17,14 +17,15 @@ struct holder {
 static struct holder hold(const char *name)
 {
     struct holder holder;
-    char error[200], taken = 'n';
+    char taken = 'n';
+    struct failure failure;
     int ends[2];
 
     assert_int_equal(pipe(ends), 0);
     holder.pid = fork();
     assert_true(holder.pid >= 0);
     if (holder.pid == 0) {
-        taken = instance_lock(name, error, sizeof(error)) == 0 ? 'y' : 'n';
+        taken = instance_lock(name, &failure) == 0 ? 'y' : 'n';
         if (write(ends[1], &taken, 1) == 1)
             pause();
         _exit(0);
@@ -44,9 +45,9 @@ static void end(struct holder holder)
 
 static int take(void *name)
 {
-    char error[200];
+    struct failure failure;
 
-    return instance_lock(name, error, sizeof(error)) == 0 ? 0 : 1;
+    return instance_lock(name, &failure) == 0 ? 0 : 1;
 }
 
 static int take_elsewhere(void *name)
@@ -56,14 +57,14 @@ static int take_elsewhere(void *name)
 
 static void test_second_is_refused(void **state)
 {
-    char error[200] = "";
+    struct failure failure = {""};
 
     (void)state;
     struct holder holder = hold("unit-a");
-    int result = instance_lock("unit-a", error, sizeof(error));
+    int result = instance_lock("unit-a", &failure);
     end(holder);
     assert_int_equal(result, -1);
-    assert_string_equal(error, "another unit-a runs in this network namespace");
+    assert_string_equal(failure.text, "another unit-a runs in this network namespace");
 }
 
 static void test_free_when_the_process_dies(void **state)

@@ -375,14 +375,14 @@ static void test_names(void **state)
 
 static void test_probe(void **state)
 {
-    char error[512] = "";
+    struct failure failure = {""};
 
     (void)state;
     unsigned fds = support_open_fds();
     for (int i = 0; i < 5; i++)
-        assert_int_equal(lane_probe(error, sizeof(error)), 0);
+        assert_int_equal(lane_probe(&failure), 0);
     assert_int_equal(support_open_fds(), fds);
-    assert_string_equal(error, "");
+    assert_string_equal(failure.text, "");
 }
 
 /* What the ring cannot be opened with ends the lane, not the program. */

@@ -15,10 +15,10 @@
 static struct link_addr parse(const char *text)
 {
     struct link_addr addr;
-    char error[200] = "";
+    struct failure failure = {""};
 
-    if (!link_parse(text, &addr, error, sizeof(error)))
-        fail_msg("%s: %s", text, error);
+    if (!link_parse(text, &addr, &failure))
+        fail_msg("%s: %s", text, failure.text);
     return addr;
 }
 
@@ -46,11 +46,11 @@ static void test_round_trip(void **state)
 static void assert_bad(const char *text, const char *sentence)
 {
     struct link_addr addr = {.port = 4711};
-    char error[200] = "";
+    struct failure failure = {""};
 
-    if (link_parse(text, &addr, error, sizeof(error)))
+    if (link_parse(text, &addr, &failure))
         fail_msg("%s was taken", text);
-    assert_string_equal(error, sentence);
+    assert_string_equal(failure.text, sentence);
     assert_int_equal(addr.port, 4711);
 }
 

@@ -11,7 +11,7 @@ struct settings {
     char last[64];
 };
 
-static bool set_color(void *context, const char *value, char *error, size_t error_size)
+static bool set_color(void *context, const char *value, struct failure *failure)
 {
     struct settings *settings = context;
 
@@ -19,10 +19,8 @@ static bool set_color(void *context, const char *value, char *error, size_t erro
     snprintf(settings->last, sizeof(settings->last), "%s", value);
     if (strcmp(value, "silent") == 0)
         return false; /* and gives no reason */
-    if (strcmp(value, "red") != 0 && strcmp(value, "blue") != 0) {
-        snprintf(error, error_size, "is no color");
-        return false;
-    }
+    if (strcmp(value, "red") != 0 && strcmp(value, "blue") != 0)
+        return failure_set(failure, "is no color");
     return true;
 }
 
@@ -44,7 +42,7 @@ static const struct option_spec table[] = {
 };
 
 static struct settings settings;
-static char error_text[512];
+static struct failure failure;
 
 /* Parses words up to a NULL. */
 static enum options_result parse(const char *first, ...)
@@ -58,15 +56,14 @@ static enum options_result parse(const char *first, ...)
         argc++;
     va_end(words);
     settings = (struct settings){.count = 7};
-    error_text[0] = '\0';
-    return options_parse(table, "unit", "a test", argc, argv, &settings, error_text,
-                         sizeof(error_text));
+    failure.text[0] = '\0';
+    return options_parse(table, "unit", "a test", argc, argv, &settings, &failure);
 }
 
 static void assert_refused(enum options_result result, const char *sentence)
 {
     assert_int_equal(result, OPTIONS_INVALID);
-    assert_string_equal(error_text, sentence);
+    assert_string_equal(failure.text, sentence);
 }
 
 static void test_nothing(void **state)
@@ -145,10 +142,10 @@ static void test_long_words(void **state)
     (void)state;
     memset(word, 'w', sizeof(word) - 1);
     assert_int_equal(parse("--color", word, NULL), OPTIONS_INVALID);
-    assert_contains(error_text, "is no color");
+    assert_contains(failure.text, "is no color");
     assert_int_equal(parse(word, NULL), OPTIONS_INVALID);
-    assert_contains(error_text, "unknown option 'www");
-    assert_contains(error_text, "(see --help)");
+    assert_contains(failure.text, "unknown option 'www");
+    assert_contains(failure.text, "(see --help)");
 }
 
 static void test_help(void **state)

@@ -15,14 +15,12 @@ struct settings {
     struct option_file file;
 };
 
-static bool add_color(void *context, const char *value, char *error, size_t error_size)
+static bool add_color(void *context, const char *value, struct failure *failure)
 {
     struct settings *settings = context;
 
-    if (settings->color_count == 4 || strlen(value) >= sizeof(settings->colors[0])) {
-        snprintf(error, error_size, "is too much");
-        return false;
-    }
+    if (settings->color_count == 4 || strlen(value) >= sizeof(settings->colors[0]))
+        return failure_set(failure, "is too much");
     strcpy(settings->colors[settings->color_count++], value);
     return true;
 }
@@ -46,13 +44,13 @@ static const struct option_spec table[] = {
 };
 
 static struct settings settings;
-static char error_text[1024];
+static struct failure failure;
 
 static int start(void **state)
 {
     (void)state;
     settings = (struct settings){.count = 7};
-    error_text[0] = '\0';
+    failure.text[0] = '\0';
     return 0;
 }
 
@@ -68,20 +66,19 @@ static bool read_text(const char *text)
 {
     option_file_free(&settings.file);
     settings.file.text = strdup(text);
-    return options_parse_text(table, "file", settings.file.text, &settings, error_text,
-                              sizeof(error_text));
+    return options_parse_text(table, "file", settings.file.text, &settings, &failure);
 }
 
 static void good(const char *text)
 {
     if (!read_text(text))
-        fail_msg("%s", error_text);
+        fail_msg("%s", failure.text);
 }
 
 static void bad(const char *text, const char *sentence)
 {
     assert_false(read_text(text));
-    assert_string_equal(error_text, sentence);
+    assert_string_equal(failure.text, sentence);
 }
 
 static void test_lines(void **state)
@@ -143,8 +140,8 @@ static enum options_result parse(char *text, const char *first, const char *seco
     snprintf(path, sizeof(path), "%s", support_path("conf"));
     option_file_free(&settings.file);
     settings = (struct settings){.count = 7};
-    enum options_result result = options_parse_again(
-        table, "unit", "a test", 5, (char **)argv, text, &settings, error_text, sizeof(error_text));
+    enum options_result result =
+        options_parse_again(table, "unit", "a test", 5, (char **)argv, text, &settings, &failure);
     if (settings.file.path != NULL) /* argv ends with this call */
         settings.file.path = "given";
     return result;
@@ -172,7 +169,7 @@ static void test_text_in_place_of_the_file(void **state)
     assert_int_equal(parse(strdup("count = 20\n"), "--loud", "--color=blue"), OPTIONS_OK);
     assert_int_equal(settings.count, 20);
     assert_int_equal(parse(strdup("count = 1\n"), "--loud", "--color=blue"), OPTIONS_INVALID);
-    assert_contains(error_text, "/conf:1: count: '1' is not a number");
+    assert_contains(failure.text, "/conf:1: count: '1' is not a number");
 }
 
 static void test_unreadable_files(void **state)
@@ -182,20 +179,20 @@ static void test_unreadable_files(void **state)
     (void)state;
     unlink(support_path("conf"));
     assert_int_equal(parse(NULL, "--loud", "--loud"), OPTIONS_INVALID);
-    assert_contains(error_text, "--config: cannot read '");
-    assert_contains(error_text, "/conf': No such file or directory");
+    assert_contains(failure.text, "--config: cannot read '");
+    assert_contains(failure.text, "/conf': No such file or directory");
     write_file("conf", "count\0= 9", 9);
     assert_int_equal(parse(NULL, "--loud", "--loud"), OPTIONS_INVALID);
-    assert_contains(error_text, "is not a text file");
+    assert_contains(failure.text, "is not a text file");
     memset(large, '\n', sizeof(large));
     write_file("conf", large, sizeof(large));
     assert_int_equal(parse(NULL, "--loud", "--loud"), OPTIONS_INVALID);
-    assert_contains(error_text, "is longer than 65536 bytes");
+    assert_contains(failure.text, "is longer than 65536 bytes");
     write_file("conf", large, sizeof(large) - 1);
     assert_int_equal(parse(NULL, "--loud", "--loud"), OPTIONS_OK);
-    assert_null(options_load("/tmp", error_text, sizeof(error_text)));
-    assert_string_equal(error_text, "cannot read '/tmp': Is a directory");
-    assert_null(options_load("", error_text, sizeof(error_text)));
+    assert_null(options_load("/tmp", &failure));
+    assert_string_equal(failure.text, "cannot read '/tmp': Is a directory");
+    assert_null(options_load("", &failure));
     unlink(support_path("conf"));
 }
 

@@ -8,26 +8,26 @@
 
 static struct parent_config config;
 static struct words words;
-static char error_text[1024];
+static struct failure failure;
 
 static enum options_result read_line(const char *line)
 {
     words_split(&words, line);
-    error_text[0] = '\0';
-    return parent_config_read(&config, words.argc, words.argv, error_text, sizeof(error_text));
+    failure.text[0] = '\0';
+    return parent_config_read(&config, words.argc, words.argv, &failure);
 }
 
 static void good(const char *line)
 {
     if (read_line(line) != OPTIONS_OK)
-        fail_msg("%s: %s", line, error_text);
+        fail_msg("%s: %s", line, failure.text);
 }
 
 static void bad(const char *line, const char *sentence)
 {
     if (read_line(line) != OPTIONS_INVALID)
         fail_msg("'%s' was taken", line);
-    assert_string_equal(error_text, sentence);
+    assert_string_equal(failure.text, sentence);
 }
 
 static void assert_address(uint32_t index, const char *address4, const char *address6)
@@ -232,7 +232,7 @@ static void test_fixed_addresses(void **state)
     not_free("--enclave vsock:any:1,address=100.127.0.5", "any cannot have 100.127.0.5");
     assert_int_equal(read_line("--enclave vsock:16:1,address=100.127.0.5 --pool none"),
                      OPTIONS_INVALID);
-    assert_contains(error_text, "16 cannot have 100.127.0.5");
+    assert_contains(failure.text, "16 cannot have 100.127.0.5");
     good("--enclave vsock:16:1,address=100.127.255.254");
     assert_int_equal(config.enclaves[0].index, 65534);
 }
@@ -390,7 +390,7 @@ static void test_policy(void **state)
     (void)state;
     good("--enclave unix:/run/a,name=web --publish 443:443 --allow 10.0.0.0/8 --dns 9.9.9.9");
     strcpy(text, "publish = web=80:8080\nallow = fd00::/8\npublish = 53:53/udp\n");
-    assert_true(parent_policy_take(&config, text, error_text, sizeof(error_text)));
+    assert_true(parent_policy_take(&config, text, &failure));
     assert_int_equal(config.publish_count, 2);
     assert_int_equal(config.allow.count, 1);
     assert_int_equal(config.dns_count, 1);
@@ -400,13 +400,13 @@ static void test_policy(void **state)
     assert_string_equal(printed,
                         "publish = web=80:8080/tcp\npublish = 53:53/udp\nallow = fd00::/8\n");
     strcpy(text, "publish = 443:443\npublish = box=80:80\n");
-    assert_false(parent_policy_take(&config, text, error_text, sizeof(error_text)));
-    assert_string_equal(error_text, "--publish: no --enclave is called 'box'");
+    assert_false(parent_policy_take(&config, text, &failure));
+    assert_string_equal(failure.text, "--publish: no --enclave is called 'box'");
     strcpy(text, "enclave = unix:/run/b\n");
-    assert_false(parent_policy_take(&config, text, error_text, sizeof(error_text)));
-    assert_string_equal(error_text, "policy:1: unknown key 'enclave'");
+    assert_false(parent_policy_take(&config, text, &failure));
+    assert_string_equal(failure.text, "policy:1: unknown key 'enclave'");
     assert_int_equal(config.publish_count, 2);
-    assert_true(parent_policy_take(&config, printed, error_text, sizeof(error_text)));
+    assert_true(parent_policy_take(&config, printed, &failure));
     assert_int_equal(config.publish_count, 2);
     free(printed);
 }

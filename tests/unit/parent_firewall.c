@@ -10,11 +10,11 @@ static char *ipv4, *ipv6, *nft;
 
 static char *render(const char *template_text, const struct rules_values *values)
 {
-    char error[300] = "";
-    char *text = rules_render(template_text, values, error, sizeof(error));
+    struct failure failure = {""};
+    char *text = rules_render(template_text, values, &failure);
 
     if (text == NULL)
-        fail_msg("%s", error);
+        fail_msg("%s", failure.text);
     return text;
 }
 
@@ -32,11 +32,11 @@ static void rules_of(const char *line)
 {
     static struct parent_config config;
     static struct words words;
-    char error[500] = "";
+    struct failure failure = {""};
 
     words_split(&words, line);
-    if (parent_config_read(&config, words.argc, words.argv, error, sizeof(error)) != OPTIONS_OK)
-        fail_msg("%s", error);
+    if (parent_config_read(&config, words.argc, words.argv, &failure) != OPTIONS_OK)
+        fail_msg("%s", failure.text);
     struct rules_values *values = firewall_values(&config);
     forget(NULL);
     ipv4 = render(firewall_rules.ipv4, values);

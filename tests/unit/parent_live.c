@@ -17,14 +17,14 @@ static struct netdev netdev;
 static struct helper helper;
 static struct live live;
 static struct words words;
-static char error_text[1024];
+static struct failure complaint;
 
 static void clean_up(void *context)
 {
-    char error[256];
+    struct failure failure;
 
     (void)context;
-    rules_remove(&firewall_rules, RULES_NFT, error, sizeof(error));
+    rules_remove(&firewall_rules, RULES_NFT, &failure);
 }
 
 static void write_file(const char *text)
@@ -45,8 +45,7 @@ static int start(void **state)
     snprintf(line, sizeof(line), "--config %s --enclave unix:/run/a,name=web --firewall nft",
              support_path("conf"));
     words_split(&words, line);
-    if (parent_config_read(&config, words.argc, words.argv, error_text, sizeof(error_text)) !=
-            OPTIONS_OK ||
+    if (parent_config_read(&config, words.argc, words.argv, &complaint) != OPTIONS_OK ||
         netdev_open(&netdev) < 0)
         return -1;
     server = (struct server){.context = {.config = &config, .netdev = &netdev, .mtu = 1500}};
@@ -87,8 +86,8 @@ static bool in_rules(const char *part)
 
 static bool change(enum live_change kind, const char *key, const char *value)
 {
-    error_text[0] = '\0';
-    return live_change(&live, kind, key, value, error_text, sizeof(error_text));
+    complaint.text[0] = '\0';
+    return live_change(&live, kind, key, value, &complaint);
 }
 
 static void refused(enum live_change kind, const char *key, const char *value, const char *sentence)
@@ -97,7 +96,7 @@ static void refused(enum live_change kind, const char *key, const char *value, c
     size_t allowed = config.allow.count;
 
     assert_false(change(kind, key, value));
-    assert_string_equal(error_text, sentence);
+    assert_string_equal(complaint.text, sentence);
     assert_int_equal(config.publish_count, published);
     assert_int_equal(config.allow.count, allowed);
 }

@@ -5,7 +5,7 @@
 
 static struct netdev netdev;
 static struct parent_config config;
-static char error_text[300];
+static struct failure failure;
 
 static struct ip_prefix prefix(const char *address, uint8_t length)
 {
@@ -36,16 +36,16 @@ static int close_netdev(void **state)
 
 static void free_here(void)
 {
-    if (overlap_check(&config, error_text, sizeof(error_text)) != 0)
-        fail_msg("%s", error_text);
+    if (overlap_check(&config, &failure) != 0)
+        fail_msg("%s", failure.text);
 }
 
 static void in_use(const char *sentence)
 {
     unsigned fds = support_open_fds();
 
-    assert_int_equal(overlap_check(&config, error_text, sizeof(error_text)), -1);
-    assert_string_equal(error_text, sentence);
+    assert_int_equal(overlap_check(&config, &failure), -1);
+    assert_string_equal(failure.text, sentence);
     assert_int_equal(support_open_fds(), fds);
 }
 

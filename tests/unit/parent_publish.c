@@ -6,21 +6,21 @@
 static struct publish_entry good(const char *text)
 {
     struct publish_entry entry;
-    char error[200] = "";
+    struct failure failure = {""};
 
-    if (!publish_parse(text, &entry, error, sizeof(error)))
-        fail_msg("%s %s", text, error);
+    if (!publish_parse(text, &entry, &failure))
+        fail_msg("%s %s", text, failure.text);
     return entry;
 }
 
 static void bad(const char *text, const char *sentence)
 {
     struct publish_entry entry = {.first = 4711};
-    char error[200] = "";
+    struct failure failure = {""};
 
-    if (publish_parse(text, &entry, error, sizeof(error)))
+    if (publish_parse(text, &entry, &failure))
         fail_msg("'%s' was taken", text);
-    assert_string_equal(error, sentence);
+    assert_string_equal(failure.text, sentence);
     assert_int_equal(entry.first, 4711);
 }
 
@@ -100,12 +100,12 @@ static void test_long_name(void **state)
 {
     char text[200] = "";
     struct publish_entry entry;
-    char error[200] = "";
+    struct failure failure = {""};
 
     (void)state;
     memset(text, 'n', PARENT_NAME_BYTES);
     strcat(text, "=80:80");
-    if (publish_parse(text, &entry, error, sizeof(error)))
+    if (publish_parse(text, &entry, &failure))
         fail_msg("a name of %d bytes was taken as one of %zu", PARENT_NAME_BYTES,
                  strlen(entry.enclave));
 }

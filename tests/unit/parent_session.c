@@ -25,7 +25,8 @@ static unsigned fds;
 static int open_server(void **state)
 {
     static struct words words;
-    char line[600], error[500] = "", path_a[200];
+    char line[600], path_a[200];
+    struct failure failure = {""};
 
     (void)state;
     fds = support_open_fds();
@@ -36,7 +37,7 @@ static int open_server(void **state)
     words_split(&words, line);
     memset(&server, 0, sizeof(server));
     memset(&taps, 0, sizeof(taps));
-    if (parent_config_read(&config, words.argc, words.argv, error, sizeof(error)) != OPTIONS_OK ||
+    if (parent_config_read(&config, words.argc, words.argv, &failure) != OPTIONS_OK ||
         event_loop_init(&loop) < 0 || netdev_open(&netdev) < 0)
         return -1;
     server.loop = &loop;
@@ -44,7 +45,7 @@ static int open_server(void **state)
         (struct enclave_context){.config = &config, .netdev = &netdev, .taps = &taps, .mtu = 1450};
     door_a = config.enclaves[0].link;
     door_b = config.enclaves[1].link;
-    return server_open(&server, error, sizeof(error));
+    return server_open(&server, &failure);
 }
 
 static int close_server(void **state)
@@ -560,16 +561,17 @@ static void test_records_of_gone_enclaves(void **state)
 static void test_door_is_taken(void **state)
 {
     static struct server second;
-    char error[500] = "", expected[500];
+    char expected[500];
+    struct failure failure = {""};
 
     (void)state;
     memset(&second, 0, sizeof(second));
     second.loop = &loop;
     second.context = server.context;
-    assert_int_equal(server_open(&second, error, sizeof(error)), -1);
+    assert_int_equal(server_open(&second, &failure), -1);
     snprintf(expected, sizeof(expected), "cannot listen on unix:%s: %s", door_a.path,
              strerror(EADDRINUSE));
-    assert_string_equal(error, expected);
+    assert_string_equal(failure.text, expected);
     close(second.lane_exit.fd);
 }
 

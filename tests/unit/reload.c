@@ -41,10 +41,10 @@ static void test_report(void **state)
                         "unit: info: configuration read again: changed count, loud\n");
 }
 
-static bool serve(void *context, char kind, char *text, char *answer, size_t answer_size)
+static bool serve(void *context, char kind, char *text, char *answer, struct failure *failure)
 {
     (void)text;
-    return kind == RELOAD_KIND_FILE && reload_serve(context, answer, answer_size);
+    return kind == RELOAD_KIND_FILE && reload_serve(context, answer, failure);
 }
 
 static void ignore(void *context)

@@ -38,22 +38,22 @@ static int free_values(void **state)
 
 static void renders(const char *template_text, const char *expected)
 {
-    char error[256] = "";
-    char *text = rules_render(template_text, values, error, sizeof(error));
+    struct failure failure = {""};
+    char *text = rules_render(template_text, values, &failure);
 
     if (text == NULL)
-        fail_msg("%s", error);
+        fail_msg("%s", failure.text);
     assert_string_equal(text, expected);
     free(text);
 }
 
 static void fails(const char *template_text, const char *message)
 {
-    char error[256] = "";
+    struct failure failure = {""};
 
-    assert_null(rules_render(template_text, values, error, sizeof(error)));
-    if (strstr(error, message) == NULL)
-        fail_msg("\"%s\" does not say \"%s\"", error, message);
+    assert_null(rules_render(template_text, values, &failure));
+    if (strstr(failure.text, message) == NULL)
+        fail_msg("\"%s\" does not say \"%s\"", failure.text, message);
 }
 
 static void test_values(void **state)
@@ -240,19 +240,19 @@ static int new_namespace(void **state)
 static void apply(enum rules_backend backend)
 {
     enum rules_backend used;
-    char error[512] = "";
+    struct failure failure = {""};
 
-    if (rules_apply(&sample, backend, values, &used, error, sizeof(error)) < 0)
-        fail_msg("%s", error);
+    if (rules_apply(&sample, backend, values, &used, &failure) < 0)
+        fail_msg("%s", failure.text);
     assert_int_equal(used, backend);
 }
 
 static void remove_sample(enum rules_backend backend)
 {
-    char error[512] = "";
+    struct failure failure = {""};
 
-    if (rules_remove(&sample, backend, error, sizeof(error)) < 0)
-        fail_msg("%s", error);
+    if (rules_remove(&sample, backend, &failure) < 0)
+        fail_msg("%s", failure.text);
 }
 
 static void test_apply_twice_and_remove(void **state)
@@ -327,16 +327,16 @@ static void test_failure_leaves_nothing(void **state)
 {
     struct rules_set broken = sample;
     enum rules_backend used;
-    char error[512] = "";
+    struct failure failure = {""};
 
     (void)state;
     if (!rules_backend_usable(RULES_IPTABLES))
         skip();
     broken.hooks = "filter FORWARD -i ${device} --no-such-match -j CAUSEWAY-A\n";
-    assert_int_equal(rules_apply(&broken, RULES_IPTABLES, values, &used, error, sizeof(error)), -1);
-    assert_int_equal(count(error, "iptables-restore: "), 1);
-    assert_int_equal(count(error, "no-such-match"), 1);
-    assert_int_equal(count(error, "\n"), 0);
+    assert_int_equal(rules_apply(&broken, RULES_IPTABLES, values, &used, &failure), -1);
+    assert_int_equal(count(failure.text, "iptables-restore: "), 1);
+    assert_int_equal(count(failure.text, "no-such-match"), 1);
+    assert_int_equal(count(failure.text, "\n"), 0);
     assert_int_equal(count(ask("iptables -S"), "CAUSEWAY"), 0);
 }
 
@@ -345,18 +345,18 @@ static void test_auto_falls_back(void **state)
 {
     struct rules_set only_nft = sample;
     enum rules_backend used;
-    char error[512] = "";
+    struct failure failure = {""};
 
     (void)state;
     if (!rules_backend_usable(RULES_NFT))
         skip();
     only_nft.ipv4 = "*filter\n:CAUSEWAY-A - [0:0]\n-A CAUSEWAY-A --no-such-match\nCOMMIT\n";
-    assert_int_equal(rules_apply(&only_nft, RULES_AUTO, values, &used, error, sizeof(error)), 0);
+    assert_int_equal(rules_apply(&only_nft, RULES_AUTO, values, &used, &failure), 0);
     assert_int_equal(used, RULES_NFT);
-    assert_int_equal(rules_remove(&only_nft, RULES_AUTO, error, sizeof(error)), 0);
+    assert_int_equal(rules_remove(&only_nft, RULES_AUTO, &failure), 0);
     only_nft.nft = "no nft at all\n";
-    assert_int_equal(rules_apply(&only_nft, RULES_AUTO, values, &used, error, sizeof(error)), -1);
-    assert_true(count(error, "nft: ") >= 1);
+    assert_int_equal(rules_apply(&only_nft, RULES_AUTO, values, &used, &failure), -1);
+    assert_true(count(failure.text, "nft: ") >= 1);
 }
 
 static void test_tools_out_of_path(void **state)
@@ -426,26 +426,26 @@ static void test_enclave_set(void **state)
         skip();
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         enum rules_backend used;
-        char error[512] = "";
+        struct failure failure = {""};
         const char *rules;
 
         set_enclave_values(cases[i].tagged, cases[i].balanced);
-        if (rules_apply(&enclave, RULES_AUTO, values, &used, error, sizeof(error)) < 0)
-            fail_msg("%s", error);
+        if (rules_apply(&enclave, RULES_AUTO, values, &used, &failure) < 0)
+            fail_msg("%s", failure.text);
         assert_int_equal(used, RULES_IPTABLES);
         rules = ask("iptables -t raw -S; ip6tables -t raw -S");
         assert_int_equal(count(rules, "-A PREROUTING -i cw1 -j CAUSEWAY-CAPTURE\n"), 2);
         assert_true(count(rules, cases[i].rule) >= 2);
         assert_int_equal(count(rules, "-A CAUSEWAY-CAPTURE -j DROP\n"), 2);
-        assert_int_equal(rules_remove(&enclave, RULES_AUTO, error, sizeof(error)), 0);
+        assert_int_equal(rules_remove(&enclave, RULES_AUTO, &failure), 0);
         assert_int_equal(count(ask("iptables-save; ip6tables-save"), "CAUSEWAY"), 0);
-        if (rules_apply(&enclave, RULES_NFT, values, &used, error, sizeof(error)) == 0) {
+        if (rules_apply(&enclave, RULES_NFT, values, &used, &failure) == 0) {
             assert_true(count(ask("nft list ruleset"), cases[i].nft_rule) > 0);
-            assert_int_equal(rules_remove(&enclave, RULES_NFT, error, sizeof(error)), 0);
+            assert_int_equal(rules_remove(&enclave, RULES_NFT, &failure), 0);
         } else {
             /* The kernel refused a rule; the text itself is good nft. */
-            assert_int_equal(count(error, "syntax error"), 0);
-            assert_true(count(error, "Could not process rule") > 0);
+            assert_int_equal(count(failure.text, "syntax error"), 0);
+            assert_true(count(failure.text, "Could not process rule") > 0);
         }
         assert_int_equal(count(ask("nft list ruleset"), "causeway"), 0);
     }

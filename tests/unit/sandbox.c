@@ -28,11 +28,11 @@
 
 static int enter(const char *user)
 {
-    char error[512] = "";
-    int result = sandbox_enter(&sandbox_datapath, user, error, sizeof(error));
+    struct failure failure = {""};
+    int result = sandbox_enter(&sandbox_datapath, user, &failure);
 
     if (result < 0)
-        dprintf(2, "%s\n", error);
+        dprintf(2, "%s\n", failure.text);
     return result;
 }
 
@@ -103,12 +103,12 @@ static int lane_works(void *context)
 {
     uint8_t frame[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX];
     uint32_t mtu = 1500;
-    char error[512];
+    struct failure failure;
     int ends[2];
 
     (void)context;
     CHECK(enter(NULL) == 0);
-    CHECK(lane_probe(error, sizeof(error)) == 0);
+    CHECK(lane_probe(&failure) == 0);
     struct lane *lane = lane_new();
     CHECK(lane != NULL);
     int exit_fd = eventfd(0, EFD_CLOEXEC);
@@ -165,9 +165,10 @@ static int daily_work(void *context)
 static int nothing_kept(void *user)
 {
     static const struct sandbox_profile profile = {.files_read_only = true};
-    char error[200], byte;
+    char byte;
+    struct failure failure;
 
-    CHECK(sandbox_enter(&profile, user, error, sizeof(error)) == 0);
+    CHECK(sandbox_enter(&profile, user, &failure) == 0);
     CHECK(strcmp(status_of("\nCapEff:"), "0000000000000000") == 0);
     CHECK(strcmp(status_of("\nCapPrm:"), "0000000000000000") == 0);
     int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
@@ -185,24 +186,24 @@ static int nothing_kept(void *user)
 
 static int no_such_user(void *context)
 {
-    char error[200] = "";
+    struct failure failure = {""};
 
     (void)context;
-    CHECK(sandbox_enter(&sandbox_datapath, "no-such-user-here", error, sizeof(error)) == -1);
-    CHECK(strcmp(error, "no such user: no-such-user-here") == 0);
+    CHECK(sandbox_enter(&sandbox_datapath, "no-such-user-here", &failure) == -1);
+    CHECK(strcmp(failure.text, "no such user: no-such-user-here") == 0);
     return 0;
 }
 
 static int check_capabilities(void *context)
 {
-    char error[200] = "";
+    struct failure failure = {""};
 
     (void)context;
-    CHECK(sandbox_check_capabilities(error, sizeof(error)) == 0);
-    CHECK(error[0] == '\0');
+    CHECK(sandbox_check_capabilities(&failure) == 0);
+    CHECK(failure.text[0] == '\0');
     CHECK(setuid(65534) == 0);
-    CHECK(sandbox_check_capabilities(error, sizeof(error)) == -1);
-    CHECK(strstr(error, "CAP_NET_ADMIN and CAP_NET_RAW") != NULL);
+    CHECK(sandbox_check_capabilities(&failure) == -1);
+    CHECK(strstr(failure.text, "CAP_NET_ADMIN and CAP_NET_RAW") != NULL);
     return 0;
 }
 

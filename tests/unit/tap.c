@@ -158,16 +158,16 @@ static void test_lanes_come_and_go(void **state)
     static struct tap_table table;
     static struct tap_wish wish, named;
     struct lane *one = lane_new(), *two = lane_new();
-    char error[200];
+    struct failure failure;
     int fds[2];
 
     (void)state;
-    assert_true(tap_parse_wish(0, NULL, &wish, error, sizeof(error)));
+    assert_true(tap_parse_wish(0, NULL, &wish, &failure));
     named = wish;
     strcpy(named.enclave, "web");
     tap_add_lane(&table, one, "web", 3);
-    struct tap_capture *all = tap_begin(&table, &wish, &fds[0], error, sizeof(error));
-    struct tap_capture *web = tap_begin(&table, &named, &fds[1], error, sizeof(error));
+    struct tap_capture *all = tap_begin(&table, &wish, &fds[0], &failure);
+    struct tap_capture *web = tap_begin(&table, &named, &fds[1], &failure);
     assert_true(all != NULL && web != NULL);
     tap_add_lane(&table, two, "db", 0);
     assert_int_equal(all->ring_count, 2);
@@ -193,17 +193,17 @@ static void test_too_many(void **state)
     static struct tap_table table;
     static struct tap_wish wish;
     struct tap_capture *held[TAP_CAPTURES_MAX];
-    char error[200];
+    struct failure failure;
     int fd;
 
     (void)state;
     for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++) {
-        held[i] = tap_begin(&table, &wish, &fd, error, sizeof(error));
+        held[i] = tap_begin(&table, &wish, &fd, &failure);
         assert_non_null(held[i]);
         close(fd);
     }
-    assert_null(tap_begin(&table, &wish, &fd, error, sizeof(error)));
-    assert_string_equal(error, "4 captures run already");
+    assert_null(tap_begin(&table, &wish, &fd, &failure));
+    assert_string_equal(failure.text, "4 captures run already");
     for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
         tap_end(held[i]);
     assert_int_equal(tap_poll(&table), -1);
@@ -218,14 +218,14 @@ static void test_requests(void **state)
     static const char *const good[] = {"snap=96", "which=dropped", "enclave=web",
                                        "filter=000000000000000700060000000000ff"};
     static struct tap_wish wish;
-    char error[200];
+    struct failure failure;
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_false(tap_parse_wish(1, &bad[i], &wish, error, sizeof(error)));
-        assert_contains(error, bad[i]);
+        assert_false(tap_parse_wish(1, &bad[i], &wish, &failure));
+        assert_contains(failure.text, bad[i]);
     }
-    assert_true(tap_parse_wish(4, good, &wish, error, sizeof(error)));
+    assert_true(tap_parse_wish(4, good, &wish, &failure));
     assert_int_equal(wish.snap, 96);
     assert_true(wish.only_dropped);
     assert_string_equal(wish.enclave, "web");

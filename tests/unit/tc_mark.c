@@ -256,7 +256,7 @@ static void apply_rules(void)
                                          rule_enclave_hooks};
     struct rules_values *values = rules_values_new();
     enum rules_backend used;
-    char error[512] = "";
+    struct failure failure = {""};
     int result;
 
     rules_set(values, "device", "cw1");
@@ -267,10 +267,10 @@ static void apply_rules(void)
         rules_group_set(values, "mask", "0x%x", TC_MARK_SEEN | TC_MARK_LANE_MASK);
         rules_group_set(values, "queue", "%u", QUEUE_BASE + lane);
     }
-    result = rules_apply(&set, RULES_AUTO, values, &used, error, sizeof(error));
+    result = rules_apply(&set, RULES_AUTO, values, &used, &failure);
     rules_values_free(values);
     if (result < 0)
-        fail_msg("%s", error);
+        fail_msg("%s", failure.text);
 }
 
 static void make_link(struct netdev *nd)

@@ -136,7 +136,7 @@ static void on_connection(void *context, uint32_t events)
     log_info("cid %" PRIu64 " has come", guest_of(port)->cid);
 }
 
-static bool add_guest(void *context, const char *value, char *error, size_t error_size)
+static bool add_guest(void *context, const char *value, struct failure *failure)
 {
     struct port *port = &ports[guest_count];
     char number[24], link[LINK_TEXT_BYTES];
@@ -144,23 +144,17 @@ static bool add_guest(void *context, const char *value, char *error, size_t erro
     unsigned long cid;
 
     (void)context;
-    if (guest_count == GUESTS_MAX) {
-        snprintf(error, error_size, "is one guest too many");
-        return false;
-    }
+    if (guest_count == GUESTS_MAX)
+        return failure_set(failure, "is one guest too many");
     snprintf(number, sizeof(number), "%.*s", path != NULL ? (int)(path - value) : 0, value);
-    if (path == NULL || !option_number(number, CID_FIRST, UINT32_MAX - 1, &cid)) {
-        snprintf(error, error_size, "is not CID=PATH");
-        return false;
-    }
+    if (path == NULL || !option_number(number, CID_FIRST, UINT32_MAX - 1, &cid))
+        return failure_set(failure, "is not CID=PATH");
     snprintf(link, sizeof(link), "unix:%s", path + 1);
-    if (!link_parse(link, &port->address, error, error_size))
+    if (!link_parse(link, &port->address, failure))
         return false;
     for (unsigned i = 0; i < guest_count; i++) {
-        if (guests[i].cid == cid) {
-            snprintf(error, error_size, "is a CID that another guest has");
-            return false;
-        }
+        if (guests[i].cid == cid)
+            return failure_set(failure, "is a CID that another guest has");
     }
     exchange_guest_init(&guests[guest_count++], cid);
     return true;
@@ -216,16 +210,16 @@ static void complain(void)
 int main(int argc, char **argv)
 {
     struct signals signals;
-    char error[256];
+    struct failure failure;
     bool more = false;
 
     log_init("vsock_switch", LOG_LEVEL_INFO);
     switch (options_parse(options, "vsock_switch", "A vsock switch between QEMU guests.", argc,
-                          argv, NULL, error, sizeof(error))) {
+                          argv, NULL, &failure)) {
     case OPTIONS_HELP:
         return 0;
     case OPTIONS_INVALID:
-        fprintf(stderr, "vsock_switch: %s\n", error);
+        fprintf(stderr, "vsock_switch: %s\n", failure.text);
         return 2;
     case OPTIONS_OK:
         break;
