@@ -2,6 +2,7 @@
 """Fixtures that every folder of namespace tests shares; its conftest.py imports the names."""
 import re
 
+import keep
 import pytest
 from system import IS_KERNEL, Tunnel
 from topology import Topology
@@ -36,14 +37,18 @@ def daemons_outlive_the_test(request):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Shows the daemons' logs beside a failure."""
+    """Shows the daemons' logs beside a failure, and keeps everything if that is wanted."""
     outcome = yield
     report = outcome.get_result()
-    if report.when == "call" and report.failed:
-        for name in ("tunnel", "workshop", "dns"):
-            thing = getattr(item, "funcargs", {}).get(name)
-            if thing is not None:
-                report.sections.append(("daemons", thing.logs()[-6000:]))
+    if not report.failed:
+        return
+    lent_to = getattr(item, "funcargs", {})
+    things = [lent_to[name] for name in ("tunnel", "workshop", "dns") if lent_to.get(name)]
+    if report.when == "call":
+        for thing in things:
+            report.sections.append(("daemons", thing.logs()[-6000:]))
+    if keep.IS_WANTED:
+        keep.leave(item, report, things)
 
 
 class Workshop:

@@ -35,6 +35,7 @@ a link's (linux include/net/ip.h, ip_dst_mtu_maybe_forward) and answers "fragmen
 import atexit
 import os
 import subprocess
+from pathlib import Path
 
 from netns import Namespace, wait_for
 
@@ -50,6 +51,9 @@ PRIVATE_NET = {4: "10.99.0.0/24", 6: "fd99::/64"}
 METADATA = {4: "169.254.169.254", 6: "fd00:ec2::254"}
 LENGTH = {4: 24, 6: 64}
 HOST_LENGTH = {4: 32, 6: 128}
+
+# A file for each test process whose namespaces are kept (keep.py), named by its number.
+KEPT = Path("/run/causeway-test-kept")
 
 _made = []
 
@@ -68,13 +72,20 @@ def register(namespace):
     return namespace
 
 
+def registered():
+    """Names of the namespaces that this process has made and not removed."""
+    return [namespace.name for namespace in _made]
+
+
 def sweep():
-    """Removes namespaces of test runs that were killed before they could."""
+    """Removes namespaces of test runs that were killed before they could. Others may be running, or
+    sweeping, meanwhile."""
     listing = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
     for line in listing.stdout.splitlines():
         name = line.split()[0]
         parts = name.split("-")
-        if parts[0] == "cwtest" and len(parts) == 4 and not os.path.exists(f"/proc/{parts[1]}"):
+        if parts[0] == "cwtest" and len(parts) == 4 and not os.path.exists(f"/proc/{parts[1]}") \
+                and not (KEPT / parts[1]).exists():
             Namespace(name).remove()
 
 

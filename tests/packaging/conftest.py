@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "netns"))
 
-from fixtures import topology, workshop  # noqa: E402,F401
+from fixtures import pytest_runtest_makereport, topology, workshop  # noqa: E402,F401
 from topology import sweep  # noqa: E402
 
 

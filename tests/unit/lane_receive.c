@@ -317,11 +317,11 @@ static void assert_dropped(const uint8_t *bytes, size_t length, struct offload o
     assert_int_equal(world_all_drops(), all + 1);
     size_t good_length = world_plain(good, 4, 60, (uint32_t)before);
     enum policy_verdict verdict = world.verdict;
-    __atomic_store_n(&world.verdict, POLICY_PASS, __ATOMIC_RELAXED);
+    world_decide(POLICY_PASS);
     peer_send_packet(good, good_length, (struct offload){0});
     assert_int_equal(la_receive(got), LINK_HEADER_BYTES + good_length);
     assert_memory_equal(got + LINK_HEADER_BYTES, good, good_length);
-    __atomic_store_n(&world.verdict, verdict, __ATOMIC_RELAXED);
+    world_decide(verdict);
 }
 
 static void assert_dropped_packet(const uint8_t *bytes, size_t length, enum packet_error error)
@@ -413,9 +413,9 @@ static void test_policy(void **state)
     (void)state;
     world_start();
     size_t length = world_plain(packet, 4, 100, 1);
-    world.verdict = POLICY_SOURCE;
+    world_decide(POLICY_SOURCE);
     assert_dropped(packet, length, (struct offload){0}, DROP_POLICY + POLICY_SOURCE);
-    world.verdict = POLICY_DESTINATION;
+    world_decide(POLICY_DESTINATION);
     assert_dropped(packet, length, (struct offload){0}, DROP_POLICY + POLICY_DESTINATION);
 }
 
@@ -597,7 +597,7 @@ static void test_tiny_frames(void **state)
 static void test_noise(void **state)
 {
     (void)state;
-    log_init("unit", LOG_LEVEL_ERROR);
+    log_set_level(LOG_LEVEL_ERROR);
     world_start();
     for (int i = 0; i < 5000; i++) {
         size_t length = 20 + random_below(200);
@@ -614,7 +614,7 @@ static void test_noise(void **state)
     peer_barrier();
     assert_int_equal(COUNTER(received_frames), 5001);
     assert_false(lane_finished(world.lane));
-    log_init("unit", LOG_LEVEL_INFO);
+    log_set_level(LOG_LEVEL_INFO);
 }
 
 #define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_open, world_close)

@@ -116,6 +116,11 @@ enum lane_end world_end(bool stop)
     return end;
 }
 
+void world_decide(enum policy_verdict verdict)
+{
+    __atomic_store_n(&world.verdict, verdict, __ATOMIC_RELAXED);
+}
+
 size_t world_plain(uint8_t *out, uint8_t version, size_t length, uint32_t number)
 {
     size_t header = version == 4 ? 20 : 40;

@@ -36,6 +36,8 @@ int world_close(void **state);
  * stop, ends it; both ends of the stream are closed. */
 void world_start(void);
 enum lane_end world_end(bool stop);
+/* What the policy says of every packet from now on; the lane may be running. */
+void world_decide(enum policy_verdict verdict);
 
 /* A packet of the length, of a protocol without transport checks, numbered. */
 size_t world_plain(uint8_t *out, uint8_t version, size_t length, uint32_t number);
