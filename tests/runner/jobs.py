@@ -12,6 +12,7 @@ from results import Outcome, meson_skips, read_junit
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"  # Debian's: its pytest is the one in packages.txt
 NO_TESTS = 5                 # pytest's exit status
+JUNIT = "meson-logs/testlog.junit.xml"
 
 
 @dataclass
@@ -91,6 +92,7 @@ class Unit(Job):
         if run.failed:
             before = run.memory.failed_names(self.name)
             self.names = [name for name in self.names if not before or name in before]
+        (ROOT / self.directory / JUNIT).unlink(missing_ok=True)
         return None if self.names else f"no test here matches '{run.only}'"
 
     def command(self, run):
@@ -98,12 +100,11 @@ class Unit(Job):
                 *self.names]
 
     def judge(self, run, status, output):
-        log = ROOT / self.directory / "meson-logs"
-        outcome = read_junit(log / "testlog.junit.xml")
+        outcome = read_junit(ROOT / self.directory / JUNIT)
         if outcome is None or (status != 0 and not outcome.failed):
             outcome = outcome or Outcome()
             outcome.broken = f"meson test ended with status {status}"
-        outcome.output = "\n".join([output.rstrip(), *meson_skips(log.parent)])
+        outcome.output = "\n".join([output.rstrip(), *meson_skips(ROOT / self.directory)])
         return outcome
 
     def still_failing(self, run, outcome):

@@ -46,7 +46,10 @@ class Running:
 
     def outcome(self, run):
         output = self.log_path.read_text(errors="replace")
-        made = self.job.judge(run, self.process.returncode, output)
+        try:
+            made = self.job.judge(run, self.process.returncode, output)
+        except (OSError, ValueError, KeyError) as problem:
+            made = Outcome(broken=f"its results cannot be read: {problem}", output=output)
         made.seconds = time.monotonic() - self.began
         if self.is_late:
             made.broken = f"ended after {LIMIT_SECONDS // 60} minutes"
