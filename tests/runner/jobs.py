@@ -17,14 +17,18 @@ JUNIT = "meson-logs/testlog.junit.xml"
 
 @dataclass
 class Job:
-    """needs: names of jobs that must have succeeded. weight: how many places it takes (schedule.py).
-    seconds: about how long it takes, so that long ones start first."""
+    """needs: names of jobs that come before. weight: how many places it takes (schedule.py). seconds:
+    about how long it takes, where no run has shown it."""
     name: str
     section: str
     needs: tuple = ()
     weight: int = 1
     seconds: float = 20.0
     environment: dict = field(default_factory=dict)
+
+    def length(self, memory):
+        """How long it takes: the longest starts first."""
+        return memory.seconds(self.name) or self.seconds
 
     def prepare(self, run):
         """Before the command. Returns a sentence if there is nothing to run."""
@@ -51,6 +55,10 @@ class Build(Job):
     already (demo.sh makes one without tests) is brought into the same state."""
     directory: str = "build"
     arguments: tuple = ()
+
+    def length(self, memory):
+        """Others wait for it, however little there was to do last time."""
+        return self.seconds
 
     def command(self, run):
         again = ["--reconfigure"] if (ROOT / self.directory / "build.ninja").exists() else []
@@ -169,6 +177,10 @@ class Pytest(Job):
 class Program(Job):
     """Something that succeeds or does not, and has no tests to count."""
     words: tuple = ()
+
+    def length(self, memory):
+        """A negative guess puts it last."""
+        return self.seconds
 
     def command(self, run):
         return list(self.words)

@@ -61,14 +61,11 @@ class Schedule:
 
     def __init__(self, run, jobs, places):
         self.run, self.places = run, places
-        self.waiting = sorted(jobs, key=self._length, reverse=True)
+        self.waiting = sorted(jobs, key=lambda job: job.length(run.memory),
+                              reverse=True)
         self.running = []
         self.outcomes = {}
         self.interrupted = None  # when
-
-    def _length(self, job):
-        """How long a job takes; a negative guess puts it last, whatever it took."""
-        return job.seconds if job.seconds < 0 else self.run.memory.seconds(job.name) or job.seconds
 
     def go(self):
         """Until nothing is left. {job name: Outcome}"""
