@@ -18,8 +18,8 @@ from man import offered_by
 
 SCRIPTS = ("test.sh", "package.sh", "bench/agent", "bench/run", "kernel-config/check",
            "kernel-config/merge", "parent/launch-parent.sh")
-# Of vsock_switch, and of the tests' own pytest options.
-OWN = {"guest", "docker-forms"}
+# Of vsock_switch, of the tests' own pytest options, and of tests/netns/keep.py.
+OWN = {"docker-forms", "forms", "guest", "remove"}
 FOREIGN = {
     "aws": {"enclave-options", "http-endpoint", "http-put-response-hop-limit", "instance-id"},
     "bench, meson": {"build"},
@@ -28,8 +28,10 @@ FOREIGN = {
                   "version"},
     "nitro-cli": {"cpu-count", "debug-mode", "docker-uri", "eif-path", "enclave-cid", "enclave-id",
                   "memory", "output-file"},
+    "gdb": {"args"},
     "iptables": {"queue-balance", "queue-bypass", "to-destination"},
-    "meson": {"suite"},
+    "meson": {"suite", "werror"},
+    "pytest": {"pdb"},
     "ss": {"vsock"},
     "systemctl": {"now", "signal"},
 }

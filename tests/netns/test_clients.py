@@ -2,6 +2,7 @@
 """Real programs through the tunnel, in every form of it, out and in."""
 import hashlib
 import json
+import os
 import re
 
 import pytest
@@ -93,17 +94,36 @@ def test_iperf3(tunnel, version, streams, reverse):
     assert len(report["end"]["streams"]) == streams
 
 
+def kernel_losses(tunnel):
+    """Datagrams that were dropped because somebody did not get to read them in time: the receiver's
+    socket, the lanes' queues, a processor's backlog (of the whole machine)."""
+    sockets = sum(int(number) for number in re.findall(
+        r"^Udp6RcvbufErrors\s+(\d+)", tunnel.topology.internet.read("/proc/thread-self/net/snmp6"),
+        re.M))
+    names, values = re.findall(r"^Udp: (.*)$",
+                               tunnel.topology.internet.read("/proc/thread-self/net/snmp"), re.M)
+    sockets += int(dict(zip(names.split(), values.split()))["RcvbufErrors"])
+    queues = sum(daemon.total("^queue_dropped$") for daemon in tunnel.daemons())
+    backlog = sum(int(line.split()[1], 16) for line in open("/proc/net/softnet_stat"))
+    return sockets + queues + backlog
+
+
 def test_iperf3_udp(tunnel, version):
-    """UDP at a modest rate arrives in order, and nearly all of it."""
+    """UDP at a modest rate arrives in order. What does not arrive was too much for a queue of the
+    kernel's, on a machine that is busy with other things: none is lost in between."""
     port = next_port()
     internet = tunnel.topology.internet
+    before = kernel_losses(tunnel)
+    # On one processor: a sender that moves to another one overtakes its own packets.
+    processor = min(os.sched_getaffinity(0))
     with program(internet, ["iperf3", "-s", "-p", port], listens(internet, port, 6)):
         out = tunnel.enclave.namespace.run(
-            ["iperf3", f"-{version}", "-u", "-c", INTERNET[version], "-p", port, "-n", "5M", "-b",
-             "50M", "-l", "1200", "-J"])
+            ["taskset", "-c", processor, "iperf3", f"-{version}", "-u", "-c", INTERNET[version],
+             "-p", port, "-n", "5M", "-b", "50M", "-l", "1200", "-J"])
     stream = json.loads(out)["end"]["streams"][0]["udp"]
     assert stream["out_of_order"] == 0
-    assert stream["lost_packets"] < stream["packets"] / 10
+    assert stream["lost_packets"] <= kernel_losses(tunnel) - before
+    assert stream["lost_packets"] < stream["packets"]
 
 
 def test_traceroute(tunnel, version):
