@@ -40,7 +40,7 @@ class System:
     def world(self, mtu, options):
         """A World to run in, not made yet."""
         from harness.world import World
-        return World(mtu, options.profile)
+        return World(mtu, options.profile, options.congestion)
 
     def up(self, world):
         """Starts it (world.daemon, world.run) and returns when it carries traffic; Failed if

@@ -75,10 +75,11 @@ def remove_stale():
 class World:
     _count = 0
 
-    def __init__(self, mtu, link=None):
+    def __init__(self, mtu, link=None, congestion=None):
         World._count += 1
         self.mtu = mtu
         self.link = link  # profile of a shaped link, see harness/link.py
+        self.congestion = congestion  # TCP congestion control of every namespace; None: the host's
         self.names = {r: f"{PREFIX}-{os.getpid()}-{World._count}-{r}" for r in ROLES}
         self.directory = tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-")
         self.daemons = []
@@ -95,6 +96,8 @@ class World:
             # a router's defaults on many hosts; no measured system may depend on either value
             self.sysctl(role, "net.ipv4.conf.all.rp_filter", 0)
             self.sysctl(role, "net.ipv4.conf.default.rp_filter", 0)
+            if self.congestion:
+                self.sysctl(role, "net.ipv4.tcp_congestion_control", self.congestion)
         self.run(["ip", "-n", self.names["parent"], "link", "add", UPLINK, "mtu", str(self.mtu),
                   "type", "veth", "peer", "name", "inet0", "mtu", str(self.mtu),
                   "netns", self.names["internet"]])

@@ -13,11 +13,21 @@ class Adapter(System):
     title = "causeway, capture {capture}, lanes {lanes}"
     protocols = ("tcp", "udp")
     link = True
-    parameters = {"capture": "nfqueue", "lanes": "1"}
+    # build: another build's directory, to measure its daemons beside these. It
+    # must have no colon in it.
+    parameters = {"capture": "nfqueue", "lanes": "1", "build": ""}
     variants = tuple({"capture": capture, "lanes": lanes}
                      for lanes in ("1", str(min(8, max(2, os.cpu_count() or 2))))
                      for capture in ("nfqueue", "packet"))
     link_variants = tuple({"capture": "nfqueue", "lanes": lanes} for lanes in ("1", "8"))
+
+    def describe(self):
+        other = self.parameter["build"]
+        return super().describe() + (f", daemons of {other}" if other else "")
+
+    def binary(self, path):
+        other = self.parameter["build"]
+        return os.path.join(os.path.abspath(other), path) if other else super().binary(path)
 
     def missing(self):
         return (self.need_binary("parent/causeway-parent") or

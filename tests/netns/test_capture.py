@@ -70,15 +70,27 @@ def test_both_directions(running, tmp_path, role, version):
     packets, lost = wait_and_finish(capture)
     address = "ip.addr" if version == 4 else "ipv6.addr"
     rows = read(capture.path, "frame.interface_name", "frame.packet_flags_direction", "tcp.len",
-                "tcp.flags.syn",
+                "tcp.flags.syn", "tcp.seq",
                 display=f"tcp.port == {port} && {address} == {INTERNET[version]}")
     assert len(rows) > 3 and len(rows) <= packets and lost == 0
     name = r"e2 lane [01]" if role == "parent" else r"lane [01]"
     assert all(re.fullmatch(name, row[0]) for row in rows)
     assert {int(row[1], 0) for row in rows} == {1, 2}
-    assert sum(int(row[2]) for row in rows) == MEGABYTE
+    assert distinct_bytes(rows) == MEGABYTE
     assert max(int(row[2]) for row in rows) > 1500, "super-packets are shown as they are"
-    assert sum(row[3] in ("1", "True") for row in rows) == 2
+    assert {int(row[1], 0) for row in rows if row[3] in ("1", "True")} == {1, 2}
+
+
+def distinct_bytes(rows):
+    """Bytes of the TCP stream that the rows show; what a busy machine sends again counts once."""
+    total = 0
+    for direction in (1, 2):
+        upto = 0
+        for first, length in sorted((int(row[4]), int(row[2])) for row in rows
+                                    if int(row[1], 0) == direction):
+            total += max(0, first + length - max(upto, first))
+            upto = max(upto, first + length)
+    return total
 
 
 def wait_and_finish(capture):
