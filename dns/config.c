@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dns/config.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -188,25 +189,12 @@ static void print_stale(const void *context, struct option_writer *writer)
         option_value(writer, "%u", seconds);
 }
 
-static bool set_log_level(void *context, const char *value, struct failure *failure)
-{
-    struct dns_config *config = context;
-
-    if (log_level_parse(value, &config->log_level))
-        return true;
-    return failure_set(failure, "is not error, warning, info or debug");
-}
-
-static void print_log_level(const void *context, struct option_writer *writer)
-{
-    option_value(writer, "%s", log_level_name(((const struct dns_config *)context)->log_level));
-}
+static_assert(offsetof(struct dns_config, common) == 0, "as daemon.h wants it");
 
 #define CONFIG struct dns_config
 
 const struct option_spec dns_options[] = {
-    {"config", "FILE", "read options from this file first; see causeway.conf(5)",
-     OPTION_IS_FILE(CONFIG, file)},
+    DAEMON_CONFIG_ROW(CONFIG, common),
     {"listen", "ADDRESS",
      "where to answer: ADDRESS[:PORT] over UDP and TCP, vsock:CID:PORT\n"
      "(CID or \"any\") or unix:PATH; may be repeated\n"
@@ -217,22 +205,22 @@ const struct option_spec dns_options[] = {
      "tls://ADDRESS[:PORT]#NAME, vsock:CID:PORT, unix:PATH; may be\n"
      "repeated; or resolv-conf[:PATH] for the servers of a file like\n"
      "/etc/resolv.conf (default: what the parent offers)",
-     OPTION_IS_CALL(set_upstream, print_upstream), .live = true},
+     OPTION_IS_CALL(set_upstream, print_upstream), .reload = true},
     {"tls-ca", "PATH",
      "certificates that tls:// upstreams are checked against\n"
      "(default: the system's)",
      OPTION_IS_TEXT(CONFIG, tls_ca)},
     {"host", "NAME=ADDRESS", "answer this name with this address; may be repeated",
-     OPTION_IS_CALL(set_host, print_host), .live = true},
+     OPTION_IS_CALL(set_host, print_host), .reload = true},
     {"hosts-file", "PATH", "names to answer from a hosts file, or none\n(default: /etc/hosts)",
-     OPTION_IS_TEXT(CONFIG, hosts_file), .live = true},
+     OPTION_IS_TEXT(CONFIG, hosts_file), .reload = true},
     {"cache", "SIZE", "memory for answers: 64k to 16G, or off (default: 32M)",
      OPTION_IS_CALL(set_cache, print_cache)},
     {"serve-stale", "SECONDS",
      "how long an expired answer may be used when no upstream\nanswers, or off (default: 86400)",
-     OPTION_IS_CALL(set_stale, print_stale), .live = true},
+     OPTION_IS_CALL(set_stale, print_stale), .reload = true},
     {"timeout", "SECONDS", "answer SERVFAIL after so long (default: 4)",
-     OPTION_IS_UNSIGNED(CONFIG, timeout_seconds, 1, 60), .live = true},
+     OPTION_IS_UNSIGNED(CONFIG, timeout_seconds, 1, 60), .reload = true},
     {"queries", "NUMBER", "unanswered questions in all (default: 4096)",
      OPTION_IS_UNSIGNED(CONFIG, queries, 1, UPSTREAM_IN_FLIGHT_LIMIT)},
     {"client-limit", "NUMBER", "unanswered questions of one client address (default: 1024)",
@@ -249,15 +237,11 @@ const struct option_spec dns_options[] = {
      OPTION_IS_TEXT(CONFIG, daemon_json)},
     {"resolvers-file", "PATH",
      "where causeway-enclave writes what the parent offers\n(default: " DNS_RESOLVERS_FILE ")",
-     OPTION_IS_TEXT(CONFIG, resolvers_file), .live = true},
-    CONTROL_OPTION_ROWS(CONFIG, control),
-    {"user", "NAME", "run as this user once everything is open", OPTION_IS_TEXT(CONFIG, user)},
-    {"no-sandbox", NULL, "keep all privileges (for debugging)", OPTION_IS_FLAG(CONFIG, no_sandbox)},
-    {"check", NULL, "check options and host, change nothing", OPTION_IS_MODE(CONFIG, check)},
-    {"print-config", NULL, "print the configuration as a file that reads back the same",
-     OPTION_IS_MODE(CONFIG, print_config)},
-    {"log-level", "LEVEL", "error, warning, info or debug (default: info)",
-     OPTION_IS_CALL(set_log_level, print_log_level), .live = true},
+     OPTION_IS_TEXT(CONFIG, resolvers_file), .reload = true},
+    DAEMON_CONTROL_ROWS(CONFIG, common),
+    DAEMON_SANDBOX_ROWS(CONFIG, common),
+    DAEMON_CHECK_ROW(CONFIG, common),
+    DAEMON_PRINT_ROWS(CONFIG, common),
     {.name = NULL},
 };
 
@@ -294,9 +278,11 @@ static bool agree(const struct dns_config *config, struct failure *failure)
     return false;
 }
 
-enum options_result dns_config_read_again(struct dns_config *config, int argc, char **argv,
-                                          char *text, struct failure *failure)
+enum options_result dns_config_read_again(void *context, int argc, char **argv, char *text,
+                                          struct failure *failure)
 {
+    struct dns_config *config = context;
+
     *config = (struct dns_config){
         .hosts_file = "/etc/hosts",
         .cache_bytes = DNS_CACHE_BYTES,
@@ -306,8 +292,8 @@ enum options_result dns_config_read_again(struct dns_config *config, int argc, c
         .queries = 4096,
         .stream_clients = 256,
         .resolvers_file = DNS_RESOLVERS_FILE,
-        .control.path = DNS_CONTROL_PATH,
-        .log_level = LOG_LEVEL_INFO,
+        .common.control.path = DNS_CONTROL_PATH,
+        .common.log_level = LOG_LEVEL_INFO,
     };
     enum options_result result = options_parse_again(
         dns_options, "causeway-dns", "DNS for a sealed enclave: UDP and TCP in, TCP out", argc,

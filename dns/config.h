@@ -6,13 +6,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "runtime/base/failure.h"
 #include "dns/upstream/upstream.h"
 #include "packet/addr.h"
-#include "runtime/base/control.h"
+#include "runtime/base/daemon.h"
 #include "runtime/base/link.h"
-#include "runtime/base/log.h"
-#include "runtime/base/options.h"
 
 #define DNS_PORT           53
 #define DNS_LISTENERS_MAX  16
@@ -33,7 +30,7 @@ struct dns_listen {
 #define DNS_LISTEN_TEXT_BYTES (LINK_TEXT_BYTES + ADDR_TEXT_BYTES)
 
 struct dns_config {
-    struct option_file file; /* --config: values point into its text */
+    struct daemon_options common; /* values point into its file */
     struct dns_listen listen[DNS_LISTENERS_MAX];
     unsigned listen_count;
     bool listen_default; /* none was given: [::1] may be missing */
@@ -53,10 +50,6 @@ struct dns_config {
     const char *resolv_conf; /* NULL: leave it alone */
     const char *daemon_json; /* NULL: leave it alone */
     const char *resolvers_file;
-    struct control_options control;
-    const char *user;
-    bool no_sandbox, check, print_config;
-    enum log_level log_level;
 };
 
 extern const struct option_spec dns_options[];
@@ -65,8 +58,8 @@ extern const struct option_spec dns_options[];
 enum options_result dns_config_read(struct dns_config *config, int argc, char **argv,
                                     struct failure *failure);
 /* The same for a daemon that may no longer open the file: see options_parse_again(). */
-enum options_result dns_config_read_again(struct dns_config *config, int argc, char **argv,
-                                          char *text, struct failure *failure);
+enum options_result dns_config_read_again(void *config, int argc, char **argv, char *text,
+                                          struct failure *failure);
 
 /* "127.0.0.1:53", "[::1]:53", "vsock:any:5353"; returns out[DNS_LISTEN_TEXT_BYTES]. */
 const char *dns_listen_format(const struct dns_listen *listen, char *out);

@@ -2,9 +2,8 @@
 /*
  * causeway-dns: names resolve in the enclave, over TCP.
  *
- * Start-up in order: options, --check, helper, everything that is opened, the files of the host
- * that are to point here, control socket, sandbox; then the loop. Whatever fails before the loop
- * ends the program with one sentence, and the host's files are as they were.
+ * In the order of the skeleton (runtime/base/daemon.h) it opens its server, then points the files
+ * of the host here. At the end the files are as they were before the server closes.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -15,15 +14,19 @@
 #include "dns/check.h"
 #include "dns/commands.h"
 #include "dns/config.h"
-#include "dns/live.h"
+#include "dns/files/takeover.h"
+#include "dns/reload.h"
 #include "dns/report.h"
 #include "dns/serve/server.h"
-#include "dns/files/takeover.h"
-#include "runtime/base/helper.h"
-#include "runtime/base/notify.h"
-#include "runtime/base/signals.h"
+#include "runtime/base/daemon.h"
 
-#define PROGRAM "causeway-dns"
+struct dns {
+    struct daemon daemon;
+    struct dns_config config;
+    struct dns_server server;
+    struct dns_commands commands;
+    struct dns_reload reload;
+};
 
 static void give_back(const char *path)
 {
@@ -49,7 +52,6 @@ static void clean_up(void *context)
 {
     const struct dns_config *config = context;
 
-    control_remove(&config->control);
     give_back(config->resolv_conf);
     give_back(config->daemon_json);
     for (unsigned i = 0; i < config->listen_count; i++)
@@ -70,134 +72,85 @@ static int take_over(const struct dns_config *config, struct failure *failure)
     return 0;
 }
 
-struct daemon {
-    struct dns_config *config;
-    struct event_loop loop;
-    struct signals signals;
-    struct notify notify;
-    struct helper helper;
-    struct dns_server server;
-    struct control control;
-    struct dns_commands commands;
-    struct dns_live live;
-};
+static bool open_all(void *context, struct failure *failure)
+{
+    struct dns *dns = context;
+
+    dns->reload = (struct dns_reload){.in_force = dns->config, .server = &dns->server};
+    dns->commands = (struct dns_commands){.control = &dns->daemon.control, .server = &dns->server};
+    return dns_server_open(&dns->server, &dns->config, &dns->daemon.loop, failure) == 0 &&
+           take_over(&dns->config, failure) == 0;
+}
+
+static void ready(void *context)
+{
+    const struct dns *dns = context;
+
+    log_info("ready");
+    notify_ready(&dns->daemon.notify, "listening on %u addresses", dns->config.listen_count);
+}
+
+static int turn(void *context, int at_most_ms)
+{
+    return dns_server_turn(&((struct dns *)context)->server, at_most_ms);
+}
 
 static void print_stats(void *context)
 {
-    struct daemon *daemon = context;
-
-    dns_report_print(&daemon->server, stderr);
+    dns_report_print(&((struct dns *)context)->server, stderr);
 }
 
-static void reload(void *context)
+static bool reload(void *context, const void *given, const void *fresh, struct failure *failure)
 {
-    struct daemon *daemon = context;
-
-    dns_live_reload(&daemon->live);
-    dns_server_flush(&daemon->server);
+    return dns_reload(&((struct dns *)context)->reload, given, fresh, failure);
 }
 
-static void prepare_live(struct daemon *daemon, int argc, char **argv)
+static void forget(void *context)
 {
-    daemon->live = (struct dns_live){
-        .in_force = *daemon->config,
-        .given = *daemon->config,
-        .server = &daemon->server,
-        .helper = &daemon->helper,
-        .argc = argc,
-        .argv = argv,
-    };
+    dns_server_flush(&((struct dns *)context)->server);
 }
 
-static int open_loop(struct daemon *daemon, struct failure *failure)
+/* The files are given back by now: nobody is sent to a place where nobody answers. */
+static void close_server(void *context)
 {
-    int result = event_loop_init(&daemon->loop);
-
-    if (result == 0)
-        result = signals_open(&daemon->signals, &daemon->loop, print_stats, daemon);
-    if (result == 0)
-        result = signals_on_hangup(&daemon->signals, reload);
-    if (result == 0)
-        return notify_open(&daemon->notify, &daemon->loop, failure);
-    failure_set(failure, "cannot start: %s", strerror(-result));
-    return -1;
+    dns_server_close(&((struct dns *)context)->server);
 }
 
-static int start(struct daemon *daemon, struct failure *failure)
+static int check(const void *config)
 {
-    const struct dns_config *config = daemon->config;
-
-    if (open_loop(daemon, failure) < 0 ||
-        dns_server_open(&daemon->server, config, &daemon->loop, failure) < 0 ||
-        take_over(config, failure) < 0)
-        return -1;
-    daemon->commands =
-        (struct dns_commands){.control = &daemon->control, .server = &daemon->server};
-    if (control_open(&daemon->control, &daemon->loop, &config->control, DNS_CONTROL_PATH,
-                     dns_command_table, &daemon->commands, failure) < 0)
-        return -1;
-    return config->no_sandbox ? 0 : sandbox_enter(&dns_server_sandbox, config->user, failure);
+    return check_dns(config);
 }
 
-static void run(struct daemon *daemon)
-{
-    while (!daemon->signals.stop) {
-        int error = dns_server_turn(&daemon->server, control_poll(&daemon->control));
-        if (error < 0) {
-            log_error("the loop failed: %s", strerror(-error));
-            return;
-        }
-    }
-}
-
-static int serve(struct dns_config *config, int argc, char **argv)
-{
-    static struct daemon daemon;
-    struct failure failure;
-
-    daemon.config = config;
-    prepare_live(&daemon, argc, argv);
-    int started = helper_start_serving(&daemon.helper, &(struct helper_duties){
-                                                           .cleanup = clean_up,
-                                                           .serve = dns_live_serve,
-                                                           .context = config,
-                                                       });
-    if (started < 0)
-        die("cannot fork: %s", strerror(-started));
-    if (start(&daemon, &failure) < 0) {
-        helper_finish(&daemon.helper);
-        die("%s", failure.text);
-    }
-    log_info("ready");
-    notify_ready(&daemon.notify, "listening on %u addresses", config->listen_count);
-    run(&daemon);
-    notify_stopping(&daemon.notify);
-    dns_report_print(&daemon.server, stderr);
-    control_close(&daemon.control);
-    /* First the files, then the server: nobody is sent to a place where nobody answers. */
-    helper_finish(&daemon.helper);
-    dns_server_close(&daemon.server);
-    notify_close(&daemon.notify);
-    log_info("stopped");
-    return EXIT_SUCCESS;
-}
+static const struct daemon_program program = {
+    .name = "causeway-dns",
+    .config_bytes = sizeof(struct dns_config),
+    .options = dns_options,
+    .read = dns_config_read_again,
+    .check = check,
+    .control_path = DNS_CONTROL_PATH,
+    .commands = dns_command_table,
+    .sandbox = &dns_server_sandbox,
+    .clean_up = clean_up,
+    .open = open_all,
+    .ready = ready,
+    .turn = turn,
+    .print_stats = print_stats,
+    .reload = reload,
+    .reloaded = forget,
+    .close = close_server,
+};
 
 int main(int argc, char **argv)
 {
-    static struct dns_config config;
-    struct failure failure;
-    enum options_result result = dns_config_read(&config, argc, argv, &failure);
+    static struct dns dns = {
+        .daemon =
+            {
+                .program = &program,
+                .config = &dns.config,
+                .context = &dns,
+                .commands = &dns.commands,
+            },
+    };
 
-    log_init(PROGRAM, config.log_level);
-    if (result == OPTIONS_HELP)
-        return EXIT_SUCCESS;
-    if (result == OPTIONS_INVALID) {
-        log_error("%s", failure.text);
-        return 2;
-    }
-    if (config.print_config) {
-        options_print(dns_options, &config, stdout);
-        return EXIT_SUCCESS;
-    }
-    return config.check ? check_dns(&config) : serve(&config, argc, argv);
+    return daemon_main(&dns.daemon, argc, argv);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "enclave/config.h"
 
+#include <assert.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,20 +109,6 @@ static void print_firewall(const void *context, struct option_writer *writer)
                  rules_backend_name(((const struct enclave_config *)context)->firewall));
 }
 
-static bool set_log_level(void *context, const char *value, struct failure *failure)
-{
-    struct enclave_config *config = context;
-
-    if (log_level_parse(value, &config->log_level))
-        return true;
-    return failure_set(failure, "is not error, warning, info or debug");
-}
-
-static void print_log_level(const void *context, struct option_writer *writer)
-{
-    option_value(writer, "%s", log_level_name(((const struct enclave_config *)context)->log_level));
-}
-
 static bool set_resolvers_file(void *context, const char *value, struct failure *failure)
 {
     struct enclave_config *config = context;
@@ -142,11 +129,12 @@ static void print_resolvers_file(const void *context, struct option_writer *writ
     option_value(writer, "%s", path != NULL ? path : "none");
 }
 
+static_assert(offsetof(struct enclave_config, common) == 0, "as daemon.h wants it");
+
 #define CONFIG struct enclave_config
 
 const struct option_spec enclave_options[] = {
-    {"config", "FILE", "read options from this file first; see causeway.conf(5)",
-     OPTION_IS_FILE(CONFIG, file)},
+    DAEMON_CONFIG_ROW(CONFIG, common),
     {"link", "ADDRESS", "where the parent listens: vsock:CID:PORT or unix:PATH",
      OPTION_IS_CALL(set_link, print_link)},
     {"lanes", "NUMBER", "parallel streams to ask for (default: the number of CPUs)",
@@ -168,21 +156,16 @@ const struct option_spec enclave_options[] = {
     {"firewall", "TOOL", "auto, iptables, iptables-legacy or nft (default: auto)",
      OPTION_IS_CALL(set_firewall, print_firewall)},
     {"dead-after", "SECONDS", "give a silent or stalled stream up (default: 10)",
-     OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600), .live = true},
-    CONTROL_OPTION_ROWS(CONFIG, control),
+     OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600), .reload = true},
+    DAEMON_CONTROL_ROWS(CONFIG, common),
     {"resolvers-file", "PATH",
      "write the resolvers that the parent offers into this file, for\ncauseway-dns, or none "
      "(default: " RESOLVERS_FILE ")",
      OPTION_IS_CALL(set_resolvers_file, print_resolvers_file)},
-    {"user", "NAME", "run as this user once everything is open", OPTION_IS_TEXT(CONFIG, user)},
-    {"no-sandbox", NULL, "keep all privileges (for debugging)", OPTION_IS_FLAG(CONFIG, no_sandbox)},
-    {"check", NULL, "check options and host, change nothing", OPTION_IS_MODE(CONFIG, check)},
-    {"dry-run", NULL, "print the rules that would be applied, change nothing",
-     OPTION_IS_MODE(CONFIG, dry_run)},
-    {"print-config", NULL, "print the configuration as a file that reads back the same",
-     OPTION_IS_MODE(CONFIG, print_config)},
-    {"log-level", "LEVEL", "error, warning, info or debug (default: info)",
-     OPTION_IS_CALL(set_log_level, print_log_level), .live = true},
+    DAEMON_SANDBOX_ROWS(CONFIG, common),
+    DAEMON_CHECK_ROW(CONFIG, common),
+    DAEMON_DRY_RUN_ROW(CONFIG, common),
+    DAEMON_PRINT_ROWS(CONFIG, common),
     {.name = NULL},
 };
 
@@ -196,9 +179,11 @@ static unsigned cpu_count(void)
     return count < WIRE_MAX_LANES ? count : WIRE_MAX_LANES;
 }
 
-enum options_result enclave_config_read_again(struct enclave_config *config, int argc, char **argv,
-                                              char *text, struct failure *failure)
+enum options_result enclave_config_read_again(void *context, int argc, char **argv, char *text,
+                                              struct failure *failure)
 {
+    struct enclave_config *config = context;
+
     *config = (struct enclave_config){
         .lanes = cpu_count(),
         .mtu_max = 65535,
@@ -207,14 +192,14 @@ enum options_result enclave_config_read_again(struct enclave_config *config, int
         .dead_seconds = 10,
         .resolvers_file = RESOLVERS_FILE,
         .firewall = RULES_AUTO,
-        .log_level = LOG_LEVEL_INFO,
-        .control.path = ENCLAVE_CONTROL_PATH,
+        .common.log_level = LOG_LEVEL_INFO,
+        .common.control.path = ENCLAVE_CONTROL_PATH,
     };
     enum options_result result = options_parse_again(enclave_options, "causeway-enclave",
                                                      "a network for a sealed enclave, enclave side",
                                                      argc, argv, text, config, failure);
     /* --check answers for a host before anybody has decided on the link. */
-    if (result == OPTIONS_OK && !config->has_link && !config->check) {
+    if (result == OPTIONS_OK && !config->has_link && !config->common.check) {
         failure_set(failure, "--link is missing: where does the parent listen?");
         return OPTIONS_INVALID;
     }

@@ -6,13 +6,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "runtime/base/failure.h"
 #include "packet/frame.h"
 #include "packet/policy.h"
-#include "runtime/base/control.h"
+#include "runtime/base/daemon.h"
 #include "runtime/base/link.h"
-#include "runtime/base/log.h"
-#include "runtime/base/options.h"
 #include "runtime/host/rules.h"
 
 #define ENCLAVE_CONTROL_PATH CONTROL_DIRECTORY "/enclave.sock"
@@ -20,6 +17,7 @@
 enum capture_choice { CAPTURE_AUTO, CAPTURE_NFQUEUE, CAPTURE_PACKET };
 
 struct enclave_config {
+    struct daemon_options common; /* values point into its file */
     bool has_link;
     struct link_addr link;
     unsigned lanes; /* wanted: 1..WIRE_MAX_LANES */
@@ -32,11 +30,6 @@ struct enclave_config {
     unsigned dead_seconds;
     enum rules_backend firewall;
     const char *resolvers_file; /* where offered resolvers are written down; NULL: nowhere */
-    const char *user;
-    bool no_sandbox, check, dry_run, print_config;
-    enum log_level log_level;
-    struct option_file file;
-    struct control_options control;
 };
 
 /* Reads the command line into *config, defaults first. error[] as options_parse(). */
@@ -45,8 +38,8 @@ enum options_result enclave_config_read(struct enclave_config *config, int argc,
 
 /* The same with the configuration file's present text, from malloc(), for a daemon that can no
  * longer open it. The text is config's afterwards, whatever the result. */
-enum options_result enclave_config_read_again(struct enclave_config *config, int argc, char **argv,
-                                              char *text, struct failure *failure);
+enum options_result enclave_config_read_again(void *config, int argc, char **argv, char *text,
+                                              struct failure *failure);
 
 /* The table behind both, for options_print() and options_compare(). */
 extern const struct option_spec enclave_options[];

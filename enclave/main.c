@@ -2,9 +2,8 @@
 /*
  * causeway-enclave: the enclave's end of the tunnel.
  *
- * Start-up in order: options, --check and --dry-run, one instance, helper, device, capture, lanes,
- * sandbox; then the control loop. Whatever fails before the loop ends the program with one
- * sentence; whatever fails in the loop is counted, logged and tried again.
+ * In the order of the skeleton (runtime/base/daemon.h) it opens its device, what captures packets
+ * there, and a lane for each stream to the parent.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,41 +16,28 @@
 #include "enclave/commands.h"
 #include "enclave/config.h"
 #include "enclave/device.h"
-#include "enclave/live.h"
 #include "enclave/resolvers.h"
 #include "enclave/session.h"
-#include "runtime/base/event.h"
-#include "runtime/base/instance.h"
-#include "runtime/base/helper.h"
-#include "runtime/base/notify.h"
+#include "runtime/base/daemon.h"
 #include "runtime/host/packet_socket.h"
-#include "runtime/base/sandbox.h"
-#include "runtime/base/signals.h"
 
-#define PROGRAM "causeway-enclave"
-
-struct daemon {
+struct enclave {
+    struct daemon daemon;
     struct enclave_config config;
-    struct event_loop loop;
-    struct signals signals;
-    struct notify notify;
     struct device device;
     struct capture capture;
     struct session session;
-    struct helper helper;
-    struct live live;
-    struct control control;
     struct commands commands;
     struct tap_table taps;
 };
 
-/* In the helper, with the privileges of the start. */
+/* ---- in the helper ---- */
+
 static void clean_up(void *context)
 {
     const struct enclave_config *config = context;
     struct failure failure;
 
-    control_remove(&config->control);
     device_remove();
     if (config->resolvers_file != NULL)
         resolvers_remove(config->resolvers_file);
@@ -59,6 +45,17 @@ static void clean_up(void *context)
         rules_remove(&capture_rules, config->firewall, &failure) < 0)
         log_warning("%s", failure.text);
 }
+
+static bool serve(void *context, char kind, char *text, char *answer, struct failure *failure)
+{
+    const struct enclave_config *config = context;
+
+    (void)answer;
+    return kind == RESOLVERS_HELPER_KIND && config->resolvers_file != NULL &&
+           resolvers_serve(config->resolvers_file, text, failure);
+}
+
+/* ---- in the daemon ---- */
 
 static bool probe_udp_gso(const struct device *device)
 {
@@ -70,9 +67,10 @@ static bool probe_udp_gso(const struct device *device)
     return known;
 }
 
-static void print_stats(void *context)
+static bool prepare(void *context, struct failure *failure)
 {
-    session_print_stats(&((struct daemon *)context)->session, stderr);
+    (void)context;
+    return sandbox_check_capabilities(failure) == 0 && lane_probe(failure) == 0;
 }
 
 static void resolvers_changed(void *context, const struct wire_config *config)
@@ -80,77 +78,91 @@ static void resolvers_changed(void *context, const struct wire_config *config)
     resolvers_publish(context, config);
 }
 
-static void reload(void *context)
+static bool make_device(struct device *device, struct failure *failure)
 {
-    live_reload(&((struct daemon *)context)->live);
-}
-
-static void run(struct daemon *daemon)
-{
-    while (!daemon->signals.stop) {
-        int timeout_ms =
-            event_sooner(session_poll(&daemon->session), control_poll(&daemon->control));
-        timeout_ms = event_sooner(timeout_ms, tap_poll(&daemon->taps));
-        int error = event_wait(&daemon->loop, timeout_ms);
-        if (error < 0) {
-            log_error("the control loop failed: %s", strerror(-error));
-            return;
-        }
-    }
-}
-
-static int open_control(struct daemon *daemon, struct failure *failure)
-{
-    int result = event_loop_init(&daemon->loop);
+    int result = device_create(device);
 
     if (result == 0)
-        result = signals_open(&daemon->signals, &daemon->loop, print_stats, daemon);
-    if (result == 0)
-        result = signals_on_hangup(&daemon->signals, reload);
-    if (result == 0)
-        return 0;
-    failure_set(failure, "cannot open epoll or signalfd: %s", strerror(-result));
-    return -1;
+        return true;
+    return failure_set(failure, "cannot make %s: %s", DEVICE_NAME,
+                       result == -EEXIST ? "a device of that name exists that is not ours"
+                                         : strerror(-result));
 }
 
-static int start(struct daemon *daemon, struct failure *failure)
+static bool open_all(void *context, struct failure *failure)
 {
-    const struct enclave_config *config = &daemon->config;
+    struct enclave *enclave = context;
+    const struct enclave_config *config = &enclave->config;
 
-    if (open_control(daemon, failure) < 0 ||
-        notify_open(&daemon->notify, &daemon->loop, failure) < 0)
-        return -1;
-    int result = device_create(&daemon->device);
-    if (result < 0) {
-        failure_set(failure, "cannot make %s: %s", DEVICE_NAME,
-                    result == -EEXIST ? "a device of that name exists that is not ours"
-                                      : strerror(-result));
-        return -1;
-    }
-    daemon->session = (struct session){
+    if (!make_device(&enclave->device, failure))
+        return false;
+    enclave->session = (struct session){
         .config = config,
-        .loop = &daemon->loop,
-        .device = &daemon->device,
-        .capture = &daemon->capture,
-        .taps = &daemon->taps,
-        .notify = &daemon->notify,
+        .loop = &enclave->daemon.loop,
+        .device = &enclave->device,
+        .capture = &enclave->capture,
+        .taps = &enclave->taps,
+        .notify = &enclave->daemon.notify,
         .resolvers_changed = config->resolvers_file != NULL ? resolvers_changed : NULL,
-        .resolvers_context = &daemon->helper,
+        .resolvers_context = &enclave->daemon.helper,
     };
-    if (capture_open(&daemon->capture, config, &daemon->device, probe_udp_gso(&daemon->device),
-                     failure) < 0 ||
-        session_open(&daemon->session, failure) < 0)
-        return -1;
-    daemon->commands = (struct commands){
-        .control = &daemon->control, .session = &daemon->session, .taps = &daemon->taps};
-    if (control_open(&daemon->control, &daemon->loop, &config->control, ENCLAVE_CONTROL_PATH,
-                     enclave_commands, &daemon->commands, failure) < 0)
-        return -1;
-    return config->no_sandbox ? 0 : sandbox_enter(&sandbox_datapath, config->user, failure);
+    enclave->commands = (struct commands){
+        .control = &enclave->daemon.control,
+        .session = &enclave->session,
+        .taps = &enclave->taps,
+    };
+    return capture_open(&enclave->capture, config, &enclave->device,
+                        probe_udp_gso(&enclave->device), failure) == 0 &&
+           session_open(&enclave->session, failure) == 0;
 }
 
-static int dry_run(const struct enclave_config *config)
+static void ready(void *context)
 {
+    notify_status(&((struct enclave *)context)->daemon.notify, "waiting for the parent");
+}
+
+static int turn(void *context, int at_most_ms)
+{
+    struct enclave *enclave = context;
+    int timeout_ms = event_sooner(session_poll(&enclave->session), at_most_ms);
+
+    return event_wait(&enclave->daemon.loop, event_sooner(timeout_ms, tap_poll(&enclave->taps)));
+}
+
+static void print_stats(void *context)
+{
+    session_print_stats(&((struct enclave *)context)->session, stderr);
+}
+
+/* What can change in a running enclave daemon is little: the rest is part of what was agreed with
+ * the parent or set up before the privileges were dropped. */
+static bool reload(void *context, const void *given, const void *fresh, struct failure *failure)
+{
+    struct enclave *enclave = context;
+    const struct enclave_config *next = fresh;
+
+    (void)failure;
+    reload_report(enclave_options, &enclave->config, given, next);
+    enclave->config.common.log_level = next->common.log_level;
+    enclave->config.dead_seconds = next->dead_seconds;
+    log_set_level(next->common.log_level);
+    session_settings_changed(&enclave->session);
+    return true;
+}
+
+static void stop(void *context)
+{
+    session_stop(&((struct enclave *)context)->session);
+}
+
+static int check(const void *config)
+{
+    return check_enclave(config);
+}
+
+static int dry_run(const void *context)
+{
+    const struct enclave_config *config = context;
     struct rules_values *values = capture_rules_values(config, true);
     int printed = rules_print(&capture_rules, config->firewall, values);
 
@@ -158,64 +170,39 @@ static int dry_run(const struct enclave_config *config)
     return printed < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static void prepare_live(struct daemon *daemon, int argc, char **argv)
-{
-    daemon->live = (struct live){
-        .config = &daemon->config,
-        .given = daemon->config,
-        .session = &daemon->session,
-        .helper = &daemon->helper,
-        .argc = argc,
-        .argv = argv,
-    };
-}
+static const struct daemon_program program = {
+    .name = "causeway-enclave",
+    .config_bytes = sizeof(struct enclave_config),
+    .options = enclave_options,
+    .read = enclave_config_read_again,
+    .check = check,
+    .dry_run = dry_run,
+    .one_instance = true,
+    .control_path = ENCLAVE_CONTROL_PATH,
+    .commands = enclave_commands,
+    .sandbox = &sandbox_datapath,
+    .prepare = prepare,
+    .clean_up = clean_up,
+    .serve = serve,
+    .open = open_all,
+    .ready = ready,
+    .turn = turn,
+    .print_stats = print_stats,
+    .reload = reload,
+    .stop = stop,
+};
 
 int main(int argc, char **argv)
 {
-    static struct daemon daemon;
-    struct enclave_config *config = &daemon.config;
-    struct failure failure;
-    enum options_result result = enclave_config_read(config, argc, argv, &failure);
+    static struct enclave enclave = {
+        .daemon =
+            {
+                .program = &program,
+                .config = &enclave.config,
+                .context = &enclave,
+                .commands = &enclave.commands,
+            },
+    };
 
-    log_init(PROGRAM, config->log_level);
-    if (result == OPTIONS_HELP)
-        return EXIT_SUCCESS;
-    if (result == OPTIONS_INVALID) {
-        log_error("%s", failure.text);
-        return 2;
-    }
-    if (config->print_config) {
-        options_print(enclave_options, config, stdout);
-        return EXIT_SUCCESS;
-    }
-    if (config->check)
-        return check_enclave(config);
-    if (config->dry_run)
-        return dry_run(config);
-    if (sandbox_check_capabilities(&failure) < 0 || lane_probe(&failure) < 0)
-        die("%s", failure.text);
-    prepare_live(&daemon, argc, argv);
-    int started = helper_start_serving(&daemon.helper, &(struct helper_duties){
-                                                           .cleanup = clean_up,
-                                                           .serve = live_serve,
-                                                           .context = config,
-                                                       });
-    if (started < 0)
-        die("cannot fork: %s", strerror(-started));
-    /* Behind the fork: the helper must not hold the lock when the daemon is killed. */
-    if (instance_lock(PROGRAM, &failure) < 0)
-        die("%s", failure.text);
-    if (start(&daemon, &failure) < 0) {
-        helper_finish(&daemon.helper);
-        die("%s", failure.text);
-    }
-    notify_status(&daemon.notify, "waiting for the parent");
-    run(&daemon);
-    notify_stopping(&daemon.notify);
-    print_stats(&daemon);
-    control_close(&daemon.control);
-    session_stop(&daemon.session);
-    helper_finish(&daemon.helper);
-    log_info("stopped");
-    return EXIT_SUCCESS;
+    return daemon_main(&enclave.daemon, argc, argv);
 }

@@ -32,25 +32,25 @@ static bool status(void *context, const struct control_request *request, struct 
                    struct failure *failure)
 {
     const struct commands *commands = context;
-    const struct live *live = commands->live;
+    const struct changes *changes = commands->changes;
 
     (void)request, (void)failure;
     control_report(commands->control, "causeway-parent", reply);
-    report_kernel(reply, injects_udp_gso(live->server));
+    report_kernel(reply, injects_udp_gso(changes->server));
     json_text(reply, "capture", "AF_PACKET");
     json_text(reply, "firewall", rules_backend_name(commands->firewall));
     json_end(reply);
-    report_policy(live->config, reply);
-    server_report(live->server, reply);
+    report_policy(changes->config, reply);
+    server_report(changes->server, reply);
     return true;
 }
 
-static bool change(void *context, enum live_change kind, const char *key,
+static bool change(void *context, enum change_kind kind, const char *key,
                    const struct control_request *request, struct failure *failure)
 {
     const struct commands *commands = context;
 
-    return live_change(commands->live, kind, key, request->words->word[1], failure);
+    return changes_make(commands->changes, kind, key, request->words->word[1], failure);
 }
 
 #define CHANGE(function, kind, key)                                                                \
@@ -60,10 +60,10 @@ static bool change(void *context, enum live_change kind, const char *key,
         (void)reply;                                                                               \
         return change(context, kind, key, request, failure);                                       \
     }
-CHANGE(publish, LIVE_ADD, "publish")
-CHANGE(unpublish, LIVE_REMOVE, "publish")
-CHANGE(allow, LIVE_ADD, "allow")
-CHANGE(disallow, LIVE_REMOVE, "allow")
+CHANGE(publish, CHANGE_ADD, "publish")
+CHANGE(unpublish, CHANGE_REMOVE, "publish")
+CHANGE(allow, CHANGE_ADD, "allow")
+CHANGE(disallow, CHANGE_REMOVE, "allow")
 
 #define PORTS "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]"
 

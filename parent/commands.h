@@ -3,12 +3,12 @@
 #ifndef CAUSEWAY_PARENT_COMMANDS_H
 #define CAUSEWAY_PARENT_COMMANDS_H
 
-#include "parent/live.h"
+#include "parent/changes.h"
 #include "runtime/base/control.h"
 
 struct commands {
     const struct control *control;
-    struct live *live;
+    struct changes *changes;
     struct tap_table *taps;
     enum rules_backend firewall; /* the tool that holds the rules */
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "parent/config.h"
 
+#include <assert.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -277,23 +278,12 @@ static void print_firewall(const void *context, struct option_writer *writer)
                  rules_backend_name(((const struct parent_config *)context)->firewall));
 }
 
-static bool set_log_level(void *context, const char *value, struct failure *failure)
-{
-    if (log_level_parse(value, &((struct parent_config *)context)->log_level))
-        return true;
-    return failure_set(failure, "is not error, warning, info or debug");
-}
-
-static void print_log_level(const void *context, struct option_writer *writer)
-{
-    option_value(writer, "%s", log_level_name(((const struct parent_config *)context)->log_level));
-}
+static_assert(offsetof(struct parent_config, common) == 0, "as daemon.h wants it");
 
 #define CONFIG struct parent_config
 
 const struct option_spec parent_options[] = {
-    {"config", "FILE", "read options from this file first; see causeway.conf(5)",
-     OPTION_IS_FILE(CONFIG, file)},
+    DAEMON_CONFIG_ROW(CONFIG, common),
     {"enclave", "PEER[,name=NAME][,address=ADDRESS][,owner=USER]",
      "an enclave that may connect; may be repeated. PEER is\n"
      "vsock:CID:PORT (its CID, the port to listen on; CID\n"
@@ -303,7 +293,7 @@ const struct option_spec parent_options[] = {
     {"publish", "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]",
      "forward ports of this host to an enclave, for example\n"
      "443:443 or web=8000-8010:8000-8010/udp; may be repeated",
-     OPTION_IS_CALL(set_publish, print_publish), .live = true},
+     OPTION_IS_CALL(set_publish, print_publish), .reload = true},
     {"pool", "NETWORK", "IPv4 addresses for enclaves, or none (default:\n" DEFAULT_POOL4 ")",
      OPTION_IS_CALL(set_pool4, print_pool4)},
     {"pool6", "NETWORK", "IPv6 addresses for enclaves, or none (default:\n" DEFAULT_POOL6 ")",
@@ -317,27 +307,22 @@ const struct option_spec parent_options[] = {
      "Link-local addresses (the metadata service) need an\n"
      "--allow that lies among them; the pool itself lets\n"
      "enclaves reach each other",
-     OPTION_IS_CALL(set_allow, print_allow), .live = true},
+     OPTION_IS_CALL(set_allow, print_allow), .reload = true},
     {"dns", "ADDRESS", "a resolver to tell enclaves about; may be repeated",
-     OPTION_IS_CALL(set_dns, print_dns), .live = true},
+     OPTION_IS_CALL(set_dns, print_dns), .reload = true},
     {"uplink", "DEVICE", "take the MTU from this device (default: auto, the\ndefault route's)",
-     OPTION_IS_CALL(set_uplink, print_uplink), .live = true},
+     OPTION_IS_CALL(set_uplink, print_uplink), .reload = true},
     {"lanes", "NUMBER", "most streams to grant an enclave (default: 8)",
-     OPTION_IS_UNSIGNED(CONFIG, lanes_max, 1, WIRE_MAX_LANES), .live = true},
+     OPTION_IS_UNSIGNED(CONFIG, lanes_max, 1, WIRE_MAX_LANES), .reload = true},
     {"firewall", "TOOL", "auto, iptables, iptables-legacy or nft (default: auto)",
      OPTION_IS_CALL(set_firewall, print_firewall)},
     {"dead-after", "SECONDS", "give a silent or stalled stream up (default: 10)",
-     OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600), .live = true},
-    CONTROL_OPTION_ROWS(CONFIG, control),
-    {"user", "NAME", "run as this user once everything is open", OPTION_IS_TEXT(CONFIG, user)},
-    {"no-sandbox", NULL, "keep all privileges (for debugging)", OPTION_IS_FLAG(CONFIG, no_sandbox)},
-    {"check", NULL, "check options and host, change nothing", OPTION_IS_MODE(CONFIG, check)},
-    {"dry-run", NULL, "print the rules that would be applied, change nothing",
-     OPTION_IS_MODE(CONFIG, dry_run)},
-    {"print-config", NULL, "print the configuration as a file that reads back the same",
-     OPTION_IS_MODE(CONFIG, print_config)},
-    {"log-level", "LEVEL", "error, warning, info or debug (default: info)",
-     OPTION_IS_CALL(set_log_level, print_log_level), .live = true},
+     OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600), .reload = true},
+    DAEMON_CONTROL_ROWS(CONFIG, common),
+    DAEMON_SANDBOX_ROWS(CONFIG, common),
+    DAEMON_CHECK_ROW(CONFIG, common),
+    DAEMON_DRY_RUN_ROW(CONFIG, common),
+    DAEMON_PRINT_ROWS(CONFIG, common),
     {.name = NULL},
 };
 
@@ -592,15 +577,17 @@ bool parent_policy_take(struct parent_config *config, char *text, struct failure
 
 /* ---- all of it ---- */
 
-enum options_result parent_config_read_again(struct parent_config *config, int argc, char **argv,
-                                             char *text, struct failure *failure)
+enum options_result parent_config_read_again(void *context, int argc, char **argv, char *text,
+                                             struct failure *failure)
 {
+    struct parent_config *config = context;
+
     *config = (struct parent_config){
         .lanes_max = WIRE_MAX_LANES,
         .dead_seconds = 10,
         .firewall = RULES_AUTO,
-        .log_level = LOG_LEVEL_INFO,
-        .control.path = PARENT_CONTROL_PATH,
+        .common.log_level = LOG_LEVEL_INFO,
+        .common.control.path = PARENT_CONTROL_PATH,
     };
     prefix_parse(DEFAULT_POOL4, &config->pool4);
     prefix_parse(DEFAULT_POOL6, &config->pool6);
@@ -610,7 +597,7 @@ enum options_result parent_config_read_again(struct parent_config *config, int a
     if (result != OPTIONS_OK)
         return result;
     /* --check answers for a host before anybody has decided on the enclaves. */
-    if (config->enclave_count == 0 && !config->check)
+    if (config->enclave_count == 0 && !config->common.check)
         failure_set(failure, "--enclave is missing: which enclave may connect?");
     else if (config->pool4.addr.version == 0 && config->pool6.addr.version == 0)
         failure_set(failure, "--pool and --pool6 are both none: enclaves need addresses");

@@ -9,13 +9,10 @@
 #include <sys/types.h>
 #include <stdint.h>
 
-#include "runtime/base/failure.h"
 #include "packet/frame.h"
 #include "packet/policy.h"
-#include "runtime/base/control.h"
+#include "runtime/base/daemon.h"
 #include "runtime/base/link.h"
-#include "runtime/base/log.h"
-#include "runtime/base/options.h"
 #include "runtime/host/rules.h"
 
 #define PARENT_ENCLAVES_MAX 64
@@ -47,6 +44,7 @@ struct publish_entry {
 };
 
 struct parent_config {
+    struct daemon_options common; /* values point into its file */
     unsigned enclave_count;
     struct enclave_entry enclaves[PARENT_ENCLAVES_MAX];
     unsigned publish_count;
@@ -60,11 +58,6 @@ struct parent_config {
     unsigned lanes_max;
     unsigned dead_seconds;
     enum rules_backend firewall;
-    const char *user;
-    bool no_sandbox, check, dry_run, print_config;
-    enum log_level log_level;
-    struct option_file file;
-    struct control_options control;
 };
 
 /* Reads and cross-checks the command line: every enclave has its index, every published port its
@@ -74,8 +67,8 @@ enum options_result parent_config_read(struct parent_config *config, int argc, c
 
 /* The same with the configuration file's present text, from malloc(), for a daemon that can no
  * longer open it. The text is config's afterwards, whatever the result. */
-enum options_result parent_config_read_again(struct parent_config *config, int argc, char **argv,
-                                             char *text, struct failure *failure);
+enum options_result parent_config_read_again(void *config, int argc, char **argv, char *text,
+                                             struct failure *failure);
 
 /* The table behind both, for options_print() and options_compare(). */
 extern const struct option_spec parent_options[];

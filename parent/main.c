@@ -2,9 +2,8 @@
 /*
  * causeway-parent: the parent's end of the tunnel.
  *
- * Start-up in order: options, --check and --dry-run, one instance, helper, sysctls, rules,
- * listening sockets, sandbox; then the control loop. Whatever fails before the loop ends the
- * program with one sentence; whatever fails in the loop is counted, logged and tried again.
+ * In the order of the skeleton (runtime/base/daemon.h) it sets sysctls, applies its rules and opens
+ * the listening sockets. Whatever fails in the loop is counted, logged and tried again.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,37 +15,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "parent/changes.h"
 #include "parent/check.h"
 #include "parent/commands.h"
 #include "parent/config.h"
 #include "parent/enclave.h"
 #include "parent/firewall.h"
-#include "parent/live.h"
 #include "parent/overlap.h"
 #include "parent/session.h"
 #include "parent/uplink.h"
-#include "runtime/base/event.h"
-#include "runtime/base/instance.h"
-#include "runtime/base/helper.h"
-#include "runtime/base/notify.h"
-#include "runtime/base/sandbox.h"
-#include "runtime/base/signals.h"
+#include "runtime/base/daemon.h"
 #include "runtime/host/sysctl.h"
 
-#define PROGRAM       "causeway-parent"
 #define RUN_DIRECTORY "/run/causeway"
 
 struct parent {
+    struct daemon daemon;
     struct parent_config config;
-    struct event_loop loop;
-    struct signals signals;
-    struct notify notify;
     struct netdev netdev;
     struct event_source monitor;
     struct server server;
-    struct helper helper;
-    struct live live;
-    struct control control;
+    struct changes changes;
     struct commands commands;
     struct tap_table taps;
 };
@@ -72,7 +61,6 @@ static void clean_up(void *context)
     struct failure failure;
     int result;
 
-    control_remove(&config->control);
     enclave_remove_devices();
     if (rules_remove(&firewall_rules, config->firewall, &failure) < 0)
         log_warning("%s", failure.text);
@@ -83,23 +71,20 @@ static void clean_up(void *context)
         log_warning("cannot put the sysctls back: %s", strerror(-result));
 }
 
-static int set_sysctls(const struct parent_config *config, struct failure *failure)
+static bool set_sysctls(const struct parent_config *config, struct failure *failure)
 {
     int result = open_journal();
 
-    if (result < 0) {
-        failure_set(failure, "cannot keep a journal of sysctls in %s: %s", RUN_DIRECTORY,
-                    strerror(-result));
-        return -1;
-    }
+    if (result < 0)
+        return failure_set(failure, "cannot keep a journal of sysctls in %s: %s", RUN_DIRECTORY,
+                           strerror(-result));
     if (config->pool4.addr.version != 0)
         result = sysctl_set("net/ipv4/ip_forward", "1");
     if (result == 0 && config->pool6.addr.version != 0)
         result = sysctl_set("net/ipv6/conf/all/forwarding", "1");
     if (result == 0)
-        return 0;
-    failure_set(failure, "cannot switch forwarding on in /proc/sys: %s", strerror(-result));
-    return -1;
+        return true;
+    return failure_set(failure, "cannot switch forwarding on in /proc/sys: %s", strerror(-result));
 }
 
 /* A host without IPv6, or without its firewall, gives its enclaves none. */
@@ -116,11 +101,6 @@ static void drop_unusable_ipv6(struct parent_config *config)
 static void print_stats(void *context)
 {
     server_print_stats(&((struct parent *)context)->server, stderr);
-}
-
-static void reload(void *context)
-{
-    live_reload(&((struct parent *)context)->live);
 }
 
 static void monitor_ready(void *context, uint32_t events)
@@ -144,7 +124,7 @@ static int open_monitor(struct parent *parent)
     if (fd < 0)
         return fd;
     parent->monitor = (struct event_source){.fd = fd, .ready = monitor_ready, .context = parent};
-    return event_add(&parent->loop, &parent->monitor, EPOLLIN);
+    return event_add(&parent->daemon.loop, &parent->monitor, EPOLLIN);
 }
 
 /* An enclave needs up to 8 lanes of 5 descriptors each; the usual soft limit is 1,024. */
@@ -158,26 +138,17 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static int open_control(struct parent *parent, struct failure *failure)
+static bool watch_devices(struct parent *parent, struct failure *failure)
 {
-    int result = event_loop_init(&parent->loop);
+    int result = netdev_open(&parent->netdev);
 
-    if (result == 0)
-        result = signals_open(&parent->signals, &parent->loop, print_stats, parent);
-    if (result == 0)
-        result = signals_on_hangup(&parent->signals, reload);
-    if (result == 0)
-        result = netdev_open(&parent->netdev);
     if (result == 0)
         result = open_monitor(parent);
-    if (result == 0)
-        return 0;
-    failure_set(failure, "cannot open epoll, signalfd or rtnetlink: %s", strerror(-result));
-    return -1;
+    return result == 0 || failure_set(failure, "cannot open rtnetlink: %s", strerror(-result));
 }
 
-static int apply_rules(const struct parent_config *config, enum rules_backend *used,
-                       struct failure *failure)
+static bool apply_rules(const struct parent_config *config, enum rules_backend *used,
+                        struct failure *failure)
 {
     struct rules_values *values = firewall_values(config);
     int result = rules_apply(&firewall_rules, config->firewall, values, used, failure);
@@ -185,51 +156,81 @@ static int apply_rules(const struct parent_config *config, enum rules_backend *u
     rules_values_free(values);
     if (result == 0)
         log_info("rules applied with %s", rules_backend_name(*used));
-    return result;
+    return result == 0;
 }
 
-static int start(struct parent *parent, struct failure *failure)
+static bool open_all(void *context, struct failure *failure)
 {
+    struct parent *parent = context;
     const struct parent_config *config = &parent->config;
+    struct server *server = &parent->server;
 
     raise_descriptor_limit();
-    if (open_control(parent, failure) < 0 ||
-        notify_open(&parent->notify, &parent->loop, failure) < 0 ||
-        set_sysctls(config, failure) < 0 ||
-        apply_rules(config, &parent->commands.firewall, failure) < 0)
-        return -1;
-    parent->server.loop = &parent->loop;
-    parent->server.context.config = config;
-    parent->server.context.netdev = &parent->netdev;
-    parent->server.context.mtu = uplink_mtu(&parent->netdev, config->uplink);
-    parent->commands.control = &parent->control;
-    parent->commands.live = &parent->live;
-    parent->commands.taps = parent->server.context.taps = &parent->taps;
-    if (server_open(&parent->server, failure) < 0 ||
-        control_open(&parent->control, &parent->loop, &config->control, PARENT_CONTROL_PATH,
-                     parent_commands, &parent->commands, failure) < 0)
-        return -1;
-    return config->no_sandbox ? 0 : sandbox_enter(&sandbox_datapath, config->user, failure);
+    if (!watch_devices(parent, failure) || !set_sysctls(config, failure) ||
+        !apply_rules(config, &parent->commands.firewall, failure))
+        return false;
+    server->loop = &parent->daemon.loop;
+    server->context.config = config;
+    server->context.netdev = &parent->netdev;
+    server->context.taps = &parent->taps;
+    server->context.mtu = uplink_mtu(&parent->netdev, config->uplink);
+    parent->changes = (struct changes){
+        .config = &parent->config,
+        .server = server,
+        .helper = &parent->daemon.helper,
+    };
+    parent->commands.control = &parent->daemon.control;
+    parent->commands.changes = &parent->changes;
+    parent->commands.taps = &parent->taps;
+    return server_open(server, failure) == 0;
 }
 
-static void run(struct parent *parent)
+static void ready(void *context)
 {
+    const struct parent *parent = context;
+
     log_info("ready: %u enclaves may connect, uplink MTU %u", parent->config.enclave_count,
              parent->server.context.mtu);
-    notify_ready(&parent->notify, "%u enclaves may connect", parent->config.enclave_count);
-    while (!parent->signals.stop) {
-        int timeout_ms = event_sooner(server_poll(&parent->server), control_poll(&parent->control));
-        timeout_ms = event_sooner(timeout_ms, tap_poll(&parent->taps));
-        int error = event_wait(&parent->loop, timeout_ms);
-        if (error < 0) {
-            log_error("the control loop failed: %s", strerror(-error));
-            return;
-        }
-    }
+    notify_ready(&parent->daemon.notify, "%u enclaves may connect", parent->config.enclave_count);
 }
 
-static int dry_run(const struct parent_config *config)
+static int turn(void *context, int at_most_ms)
 {
+    struct parent *parent = context;
+    int timeout_ms = event_sooner(server_poll(&parent->server), at_most_ms);
+
+    return event_wait(&parent->daemon.loop, event_sooner(timeout_ms, tap_poll(&parent->taps)));
+}
+
+static bool reload(void *context, const void *given, const void *fresh, struct failure *failure)
+{
+    return changes_reload(&((struct parent *)context)->changes, given, fresh, failure);
+}
+
+static void stop(void *context)
+{
+    server_stop(&((struct parent *)context)->server);
+}
+
+static bool prepare(void *context, struct failure *failure)
+{
+    struct parent *parent = context;
+
+    if (sandbox_check_capabilities(failure) < 0 || lane_probe(failure) < 0 ||
+        overlap_check(&parent->config, failure) < 0)
+        return false;
+    drop_unusable_ipv6(&parent->config);
+    return true;
+}
+
+static int check(const void *config)
+{
+    return check_parent(config);
+}
+
+static int dry_run(const void *context)
+{
+    const struct parent_config *config = context;
     struct rules_values *values = firewall_values(config);
     int printed = rules_print(&firewall_rules, config->firewall, values);
 
@@ -237,62 +238,39 @@ static int dry_run(const struct parent_config *config)
     return printed < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static void prepare_live(struct parent *parent, int argc, char **argv)
-{
-    parent->live.config = &parent->config;
-    parent->live.given = parent->config;
-    parent->live.server = &parent->server;
-    parent->live.helper = &parent->helper;
-    parent->live.argc = argc;
-    parent->live.argv = argv;
-}
+static const struct daemon_program program = {
+    .name = "causeway-parent",
+    .config_bytes = sizeof(struct parent_config),
+    .options = parent_options,
+    .read = parent_config_read_again,
+    .check = check,
+    .dry_run = dry_run,
+    .one_instance = true,
+    .control_path = PARENT_CONTROL_PATH,
+    .commands = parent_commands,
+    .sandbox = &sandbox_datapath,
+    .prepare = prepare,
+    .clean_up = clean_up,
+    .serve = changes_serve,
+    .open = open_all,
+    .ready = ready,
+    .turn = turn,
+    .print_stats = print_stats,
+    .reload = reload,
+    .stop = stop,
+};
 
 int main(int argc, char **argv)
 {
-    static struct parent parent;
-    struct failure failure;
-    enum options_result result = parent_config_read(&parent.config, argc, argv, &failure);
+    static struct parent parent = {
+        .daemon =
+            {
+                .program = &program,
+                .config = &parent.config,
+                .context = &parent,
+                .commands = &parent.commands,
+            },
+    };
 
-    log_init(PROGRAM, parent.config.log_level);
-    if (result == OPTIONS_HELP)
-        return EXIT_SUCCESS;
-    if (result == OPTIONS_INVALID) {
-        log_error("%s", failure.text);
-        return 2;
-    }
-    if (parent.config.print_config) {
-        options_print(parent_options, &parent.config, stdout);
-        return EXIT_SUCCESS;
-    }
-    if (parent.config.check)
-        return check_parent(&parent.config);
-    if (parent.config.dry_run)
-        return dry_run(&parent.config);
-    if (sandbox_check_capabilities(&failure) < 0 || lane_probe(&failure) < 0 ||
-        overlap_check(&parent.config, &failure) < 0)
-        die("%s", failure.text);
-    prepare_live(&parent, argc, argv);
-    drop_unusable_ipv6(&parent.config);
-    int started = helper_start_serving(&parent.helper, &(struct helper_duties){
-                                                           .cleanup = clean_up,
-                                                           .serve = live_serve,
-                                                           .context = &parent.config,
-                                                       });
-    if (started < 0)
-        die("cannot fork: %s", strerror(-started));
-    /* Behind the fork: the helper must not hold the lock when the daemon is killed. */
-    if (instance_lock(PROGRAM, &failure) < 0)
-        die("%s", failure.text);
-    if (start(&parent, &failure) < 0) {
-        helper_finish(&parent.helper);
-        die("%s", failure.text);
-    }
-    run(&parent);
-    notify_stopping(&parent.notify);
-    print_stats(&parent);
-    control_close(&parent.control);
-    server_stop(&parent.server);
-    helper_finish(&parent.helper);
-    log_info("stopped");
-    return EXIT_SUCCESS;
+    return daemon_main(&parent.daemon, argc, argv);
 }

@@ -14,7 +14,7 @@
 #include "runtime/base/sandbox.h"
 
 struct dns_server {
-    const struct dns_config *config; /* as it was at the start; live options may have changed */
+    const struct dns_config *config; /* as it was at the start; what is reloaded may have changed */
     struct event_loop *loop;
     struct dns_counters counters;
     struct dns_cache *cache; /* NULL: off */
@@ -38,8 +38,8 @@ int dns_server_open(struct dns_server *server, const struct dns_config *config,
 void dns_server_close(struct dns_server *server);
 
 /*
- * Takes over what can change while it runs: the options that are marked as live. Borrows nothing of
- * *fresh. 0, or -1 with a sentence, and nothing has changed. Questions in flight go on.
+ * Takes over what can change while it runs: the options that are marked with reload. Borrows
+ * nothing of *fresh. 0, or -1 with a sentence, and nothing has changed. Questions in flight go on.
  */
 int dns_server_change(struct dns_server *server, const struct dns_config *fresh,
                       struct failure *failure);

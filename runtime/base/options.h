@@ -53,7 +53,7 @@ struct option_spec {
     bool (*set)(void *context, const char *value, struct failure *failure);
     /* Calls option_value() for every value that set() would have to be given. */
     void (*print)(const void *context, struct option_writer *writer);
-    bool live; /* a running daemon takes a change of it over */
+    bool reload; /* a running daemon takes a change of it over */
 };
 
 /* Kind and place of a row's value, written in the table behind the help text. */

@@ -36,14 +36,14 @@ static void name_live(const struct option_spec *row, void *context)
     char *names = context;
     size_t length = strlen(names);
 
-    if (row->live)
+    if (row->reload)
         snprintf(names + length, 512 - length, "%s%s", length > 0 ? ", " : "", row->name);
 }
 
 static void warn_fixed(const struct option_spec *row, void *context)
 {
     (void)context;
-    if (!row->live)
+    if (!row->reload)
         log_warning("a change of %s needs a restart: the old value stays", row->name);
 }
 
@@ -56,4 +56,23 @@ void reload_report(const struct option_spec *table, const void *in_force, const 
     options_compare(table, given, fresh, warn_fixed, NULL);
     log_info("configuration read again: %s%s", names[0] ? "changed " : "nothing has changed",
              names);
+}
+
+void reload_configuration(struct reload *reload)
+{
+    struct option_file *file = reload->fresh;
+    char *text = reload_text(reload->helper);
+    struct failure failure;
+
+    if (text == NULL)
+        return;
+    if (reload->read(reload->fresh, reload->argc, reload->argv, text, &failure) == OPTIONS_OK &&
+        reload->take(reload->context, reload->given, reload->fresh, &failure)) {
+        free(reload->text);
+        reload->text = file->text;
+        file->text = NULL;
+    } else {
+        log_error("configuration not changed: %s", failure.text);
+    }
+    option_file_free(file);
 }

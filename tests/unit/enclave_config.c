@@ -58,9 +58,9 @@ static void test_defaults(void **state)
     assert_int_equal(config.queue_length, 2048);
     assert_int_equal(config.dead_seconds, 10);
     assert_int_equal(config.firewall, RULES_AUTO);
-    assert_int_equal(config.log_level, LOG_LEVEL_INFO);
-    assert_null(config.user);
-    assert_false(config.no_sandbox || config.check || config.dry_run);
+    assert_int_equal(config.common.log_level, LOG_LEVEL_INFO);
+    assert_null(config.common.user);
+    assert_false(config.common.no_sandbox || config.common.check || config.common.dry_run);
 }
 
 static void test_every_option(void **state)
@@ -85,9 +85,9 @@ static void test_every_option(void **state)
     assert_int_equal(config.queue_length, 16);
     assert_int_equal(config.firewall, RULES_IPTABLES_LEGACY);
     assert_int_equal(config.dead_seconds, 600);
-    assert_string_equal(config.user, "nobody");
-    assert_true(config.no_sandbox && config.check && config.dry_run);
-    assert_int_equal(config.log_level, LOG_LEVEL_DEBUG);
+    assert_string_equal(config.common.user, "nobody");
+    assert_true(config.common.no_sandbox && config.common.check && config.common.dry_run);
+    assert_int_equal(config.common.log_level, LOG_LEVEL_DEBUG);
     good("--link vsock:3:1 --capture packet");
     assert_int_equal(config.capture, CAPTURE_PACKET);
     good("--link vsock:3:1 --capture packet --capture auto");
@@ -323,7 +323,7 @@ static void round_trip(const char *line)
     assert_string_equal(once, twice);
     free(once);
     free(twice);
-    option_file_free(&config.file);
+    option_file_free(&config.common.file);
 }
 
 static void test_round_trip(void **state)

@@ -35,7 +35,7 @@ static void print_colors(const void *context, struct option_writer *writer)
 
 static const struct option_spec table[] = {
     {"config", "FILE", "", OPTION_IS_FILE(struct settings, file)},
-    {"loud", NULL, "", OPTION_IS_FLAG(struct settings, loud), .live = true},
+    {"loud", NULL, "", OPTION_IS_FLAG(struct settings, loud), .reload = true},
     {"once", NULL, "", OPTION_IS_MODE(struct settings, once)},
     {"count", "NUMBER", "", OPTION_IS_UNSIGNED(struct settings, count, 2, 40)},
     {"title", "TEXT", "", OPTION_IS_TEXT(struct settings, title)},
@@ -218,7 +218,7 @@ static void test_print_reads_back(void **state)
 static void note_row(const struct option_spec *row, void *context)
 {
     strcat(context, row->name);
-    strcat(context, row->live ? "! " : " ");
+    strcat(context, row->reload ? "! " : " ");
 }
 
 static void test_compare(void **state)

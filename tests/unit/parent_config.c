@@ -56,11 +56,11 @@ static void test_defaults(void **state)
     assert_int_equal(config.lanes_max, WIRE_MAX_LANES);
     assert_int_equal(config.dead_seconds, 10);
     assert_int_equal(config.firewall, RULES_AUTO);
-    assert_int_equal(config.log_level, LOG_LEVEL_INFO);
+    assert_int_equal(config.common.log_level, LOG_LEVEL_INFO);
     assert_null(config.uplink);
-    assert_null(config.user);
-    assert_false(config.routed4 || config.routed6 || config.no_sandbox || config.check ||
-                 config.dry_run);
+    assert_null(config.common.user);
+    assert_false(config.routed4 || config.routed6 || config.common.no_sandbox ||
+                 config.common.check || config.common.dry_run);
     assert_int_equal(config.publish_count + config.allow.count + config.dns_count, 0);
 }
 
@@ -86,9 +86,9 @@ static void test_every_option(void **state)
     assert_int_equal(config.lanes_max, 4);
     assert_int_equal(config.firewall, RULES_NFT);
     assert_int_equal(config.dead_seconds, 1);
-    assert_string_equal(config.user, "nobody");
-    assert_true(config.no_sandbox && config.check && config.dry_run);
-    assert_int_equal(config.log_level, LOG_LEVEL_ERROR);
+    assert_string_equal(config.common.user, "nobody");
+    assert_true(config.common.no_sandbox && config.common.check && config.common.dry_run);
+    assert_int_equal(config.common.log_level, LOG_LEVEL_ERROR);
     good("--enclave unix:/a,owner=4294967294,name=web --enclave unix:/b,owner=root");
     assert_true(config.enclaves[0].owned && config.enclaves[0].owner == 4294967294);
     assert_true(config.enclaves[1].owned && config.enclaves[1].owner == 0);
@@ -357,7 +357,7 @@ static void round_trip(const char *line)
     assert_string_equal(once, twice);
     free(once);
     free(twice);
-    option_file_free(&config.file);
+    option_file_free(&config.common.file);
 }
 
 static void test_round_trip(void **state)

@@ -13,8 +13,8 @@ struct settings {
 };
 
 static const struct option_spec table[] = {
-    {"count", "NUMBER", "", OPTION_IS_UNSIGNED(struct settings, count, 0, 40), .live = true},
-    {"loud", NULL, "", OPTION_IS_FLAG(struct settings, loud), .live = true},
+    {"count", "NUMBER", "", OPTION_IS_UNSIGNED(struct settings, count, 0, 40), .reload = true},
+    {"loud", NULL, "", OPTION_IS_FLAG(struct settings, loud), .reload = true},
     {"title", "TEXT", "", OPTION_IS_TEXT(struct settings, title)},
     {.name = NULL},
 };

@@ -3,11 +3,13 @@
  * Changes of a running parent. The helper is a real one, in a network namespace of the test's own;
  * its firewall is nft, so the rules that are in force can be looked at.
  */
-#include "parent/live.h"
+#include "parent/changes.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "parent/firewall.h"
+#include "runtime/base/reload.h"
 #include "tests/unit/support.h"
 #include "tests/unit/words.h"
 
@@ -15,7 +17,9 @@ static struct parent_config config;
 static struct server server;
 static struct netdev netdev;
 static struct helper helper;
-static struct live live;
+static struct parent_config given, fresh;
+static struct changes changes;
+static struct reload reloading;
 static struct words words;
 static struct failure complaint;
 
@@ -25,6 +29,15 @@ static void clean_up(void *context)
 
     (void)context;
     rules_remove(&firewall_rules, RULES_NFT, &failure);
+}
+
+/* What the skeleton of the daemon does. */
+static bool serve(void *context, char kind, char *text, char *answer, struct failure *failure)
+{
+    struct parent_config *own = context;
+
+    return kind == RELOAD_KIND_FILE ? reload_serve(&own->common.file, answer, failure)
+                                    : changes_serve(own, kind, text, answer, failure);
 }
 
 static void write_file(const char *text)
@@ -49,17 +62,21 @@ static int start(void **state)
         netdev_open(&netdev) < 0)
         return -1;
     server = (struct server){.context = {.config = &config, .netdev = &netdev, .mtu = 1500}};
-    live = (struct live){
-        .config = &config,
-        .given = config,
-        .server = &server,
+    changes = (struct changes){.config = &config, .server = &server, .helper = &helper};
+    given = config;
+    reloading = (struct reload){
+        .read = parent_config_read_again,
+        .take = changes_reload,
+        .context = &changes,
+        .given = &given,
+        .fresh = &fresh,
         .helper = &helper,
         .argc = words.argc,
         .argv = words.argv,
     };
     return helper_start_serving(&helper, &(struct helper_duties){
                                              .cleanup = clean_up,
-                                             .serve = live_serve,
+                                             .serve = serve,
                                              .context = &config,
                                          });
 }
@@ -69,7 +86,8 @@ static int finish(void **state)
     (void)state;
     helper_finish(&helper);
     netdev_close(&netdev);
-    option_file_free(&config.file);
+    free(reloading.text);
+    option_file_free(&config.common.file);
     return 0;
 }
 
@@ -84,13 +102,13 @@ static bool in_rules(const char *part)
     return strstr(text, part) != NULL;
 }
 
-static bool change(enum live_change kind, const char *key, const char *value)
+static bool change(enum change_kind kind, const char *key, const char *value)
 {
     complaint.text[0] = '\0';
-    return live_change(&live, kind, key, value, &complaint);
+    return changes_make(&changes, kind, key, value, &complaint);
 }
 
-static void refused(enum live_change kind, const char *key, const char *value, const char *sentence)
+static void refused(enum change_kind kind, const char *key, const char *value, const char *sentence)
 {
     unsigned published = config.publish_count;
     size_t allowed = config.allow.count;
@@ -104,19 +122,19 @@ static void refused(enum live_change kind, const char *key, const char *value, c
 static void test_publish(void **state)
 {
     (void)state;
-    assert_true(change(LIVE_ADD, "publish", "8443:443"));
+    assert_true(change(CHANGE_ADD, "publish", "8443:443"));
     assert_true(in_rules("dport 8443") && in_rules("dport 443"));
     assert_int_equal(config.publish_count, 2);
-    assert_true(change(LIVE_ADD, "publish", "web=5300-5310:53-63/udp"));
-    refused(LIVE_ADD, "publish", "8443:80", "--publish: port 8443/tcp is published twice");
-    refused(LIVE_ADD, "publish", "box=80:80", "--publish: no --enclave is called 'box'");
-    refused(LIVE_ADD, "publish", "80",
+    assert_true(change(CHANGE_ADD, "publish", "web=5300-5310:53-63/udp"));
+    refused(CHANGE_ADD, "publish", "8443:80", "--publish: port 8443/tcp is published twice");
+    refused(CHANGE_ADD, "publish", "box=80:80", "--publish: no --enclave is called 'box'");
+    refused(CHANGE_ADD, "publish", "80",
             "publish: '80' is not PORTS:PORTS (1 to 65535, or FIRST-LAST)");
-    refused(LIVE_REMOVE, "publish", "8443:80", "publish: '8443:80' is not there");
-    refused(LIVE_REMOVE, "publish", "rubbish", "publish: 'rubbish' is not there");
+    refused(CHANGE_REMOVE, "publish", "8443:80", "publish: '8443:80' is not there");
+    refused(CHANGE_REMOVE, "publish", "rubbish", "publish: 'rubbish' is not there");
     /* With one enclave a name or none is the same. */
-    assert_true(change(LIVE_REMOVE, "publish", "web=8443:443"));
-    assert_true(change(LIVE_REMOVE, "publish", "5300-5310:53-63/udp"));
+    assert_true(change(CHANGE_REMOVE, "publish", "web=8443:443"));
+    assert_true(change(CHANGE_REMOVE, "publish", "5300-5310:53-63/udp"));
     assert_false(in_rules("dport 8443"));
     assert_int_equal(config.publish_count, 1);
 }
@@ -124,16 +142,16 @@ static void test_publish(void **state)
 static void test_allow(void **state)
 {
     (void)state;
-    assert_true(change(LIVE_ADD, "allow", "10.1.0.0/16"));
-    assert_true(change(LIVE_ADD, "allow", "fd12::/64"));
+    assert_true(change(CHANGE_ADD, "allow", "10.1.0.0/16"));
+    assert_true(change(CHANGE_ADD, "allow", "fd12::/64"));
     assert_true(in_rules("10.1.0.0/16 accept") && in_rules("fd12::/64 accept"));
-    refused(LIVE_ADD, "allow", "10.1.0.0/16", "allow: '10.1.0.0/16' is allowed already");
-    refused(LIVE_ADD, "allow", "10.1.0.1/16",
+    refused(CHANGE_ADD, "allow", "10.1.0.0/16", "allow: '10.1.0.0/16' is allowed already");
+    refused(CHANGE_ADD, "allow", "10.1.0.1/16",
             "allow: '10.1.0.1/16' is not a network like "
             "10.1.0.0/16");
-    refused(LIVE_REMOVE, "allow", "10.2.0.0/16", "allow: '10.2.0.0/16' is not there");
-    refused(LIVE_ADD, "pool", "10.2.0.0/16", "unknown key 'pool'");
-    assert_true(change(LIVE_REMOVE, "allow", "10.1.0.0/16"));
+    refused(CHANGE_REMOVE, "allow", "10.2.0.0/16", "allow: '10.2.0.0/16' is not there");
+    refused(CHANGE_ADD, "pool", "10.2.0.0/16", "unknown key 'pool'");
+    assert_true(change(CHANGE_REMOVE, "allow", "10.1.0.0/16"));
     assert_false(in_rules("10.1.0.0/16 accept"));
     assert_true(in_rules("fd12::/64 accept"));
 }
@@ -142,7 +160,7 @@ static const char *reload(const char *text)
 {
     write_file(text);
     support_capture_begin(2);
-    live_reload(&live);
+    reload_configuration(&reloading);
     return support_capture_end();
 }
 
@@ -160,7 +178,7 @@ static void test_reload(void **state)
     assert_true(in_rules("10.7.0.0/16 accept"));
     assert_int_equal(config.pool4.length, 16);
     /* What was changed one by one is gone with the next reload. */
-    assert_true(change(LIVE_ADD, "publish", "81:81"));
+    assert_true(change(CHANGE_ADD, "publish", "81:81"));
     assert_contains(reload("allow = 10.7.0.0/16\n"), "changed publish");
     assert_false(in_rules("dport 81"));
 }
@@ -168,7 +186,7 @@ static void test_reload(void **state)
 static void test_invalid_reload(void **state)
 {
     (void)state;
-    assert_true(change(LIVE_ADD, "allow", "10.1.0.0/16"));
+    assert_true(change(CHANGE_ADD, "allow", "10.1.0.0/16"));
     assert_contains(reload("dead-after = 3\npublish = 80\n"), "conf:2: publish: '80' is not");
     assert_contains(reload("publish = 80:80\npublish = 80:81\n"), "is published twice");
     assert_int_equal(config.dead_seconds, 10);
