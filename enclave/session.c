@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/host/kernel_share.h"
 #include "runtime/host/packet_socket.h"
 #include "runtime/lane/report.h"
 
@@ -148,9 +149,10 @@ static void dial_start(struct dial *dial)
 
 /* ---- lanes ---- */
 
-static enum policy_verdict check_packet(const void *policy, const struct parsed_packet *view)
+static enum policy_verdict check_packet(const void *policy, const uint8_t *packet,
+                                        const struct parsed_packet *view)
 {
-    return policy_check_enclave(policy, &view->src, &view->dst);
+    return policy_judge_enclave(policy, packet, view);
 }
 
 /* On a lane's thread. */
@@ -180,6 +182,8 @@ static void run_lane(struct dial *dial)
         .dead_ms = session->config->dead_seconds * 1000,
         .check = check_packet,
         .policy = &session->policy,
+        .fragments = &session->fragments,
+        .number = (uint8_t)dial->number,
         .config = dial->number == 0 ? config_arrived : NULL,
         .config_context = session,
     };

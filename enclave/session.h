@@ -66,7 +66,8 @@ struct session {
     void *resolvers_context;
     bool resolvers_known;
     struct policy_enclave policy; /* changed only while no lane runs */
-    uint32_t mtu;                 /* read atomically by the lanes */
+    struct reassembly_budget fragments;
+    uint32_t mtu; /* read atomically by the lanes */
     struct log_limit dial_log;
 
     struct event_source lane_exit; /* eventfd: a lane thread has ended */

@@ -14,7 +14,8 @@ enum drop_reason {
     DROP_PACKET = 0,                                           /* + enum packet_error */
     DROP_OFFLOAD = DROP_PACKET + PACKET_ERROR_COUNT,           /* + enum offload_error */
     DROP_POLICY = DROP_OFFLOAD + OFFLOAD_ERROR_COUNT,          /* + enum policy_verdict */
-    DROP_INJECT_TOO_LONG = DROP_POLICY + POLICY_VERDICT_COUNT, /* longer than the device's MTU */
+    DROP_FRAGMENT_BUDGET = DROP_POLICY + POLICY_VERDICT_COUNT, /* packet/reassembly.h */
+    DROP_INJECT_TOO_LONG,                                      /* longer than the device's MTU */
     DROP_INJECT_NO_BUFFER,  /* the kernel had no memory or queue space */
     DROP_INJECT_ERROR,      /* any other error of the injecting socket */
     DROP_CAPTURE_TRUNCATED, /* the kernel could not hand over the whole packet */

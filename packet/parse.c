@@ -5,17 +5,21 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#define IPV4_HEADER_MIN 20 /* RFC 791 3.1 */
-#define IPV4_DF         0x4000
-#define IPV4_MF         0x2000
-#define IPV4_OFFSET     0x1fff
-#define IPV6_HEADER     40 /* RFC 8200 3 */
-#define IPV6_MF         0x0001
-#define IPV6_OFFSET     0xfff8
-#define EXTENSION_MIN   8 /* RFC 8200 4: the header with an extension length of 0 */
-#define TCP_HEADER_MIN  20
-#define UDP_HEADER      8
-#define ICMP_HEADER     8 /* RFC 792; every ICMPv6 message of RFC 4443 and 4861 has 8 too */
+#define IPV4_HEADER_MIN  20 /* RFC 791 3.1 */
+#define IPV4_DF          0x4000
+#define IPV4_MF          0x2000
+#define IPV4_OFFSET      0x1fff
+#define IPV4_OPTION_END  0
+#define IPV4_OPTION_NOP  1
+#define IPV4_OPTION_LSRR 0x83 /* loose source route, RFC 791 */
+#define IPV4_OPTION_SSRR 0x89 /* strict source route */
+#define IPV6_HEADER      40   /* RFC 8200 3 */
+#define IPV6_MF          0x0001
+#define IPV6_OFFSET      0xfff8
+#define EXTENSION_MIN    8 /* RFC 8200 4: the header with an extension length of 0 */
+#define TCP_HEADER_MIN   20
+#define UDP_HEADER       8
+#define ICMP_HEADER      8 /* RFC 792; every ICMPv6 message of RFC 4443 and 4861 has 8 too */
 
 const char *packet_error_name(enum packet_error error)
 {
@@ -27,6 +31,7 @@ const char *packet_error_name(enum packet_error error)
         [PACKET_TOTAL_LENGTH] = "total_length",
         [PACKET_EXTENSIONS] = "extensions",
         [PACKET_FRAGMENT] = "fragment",
+        [PACKET_OPTIONS] = "options",
         [PACKET_TRANSPORT] = "transport",
     };
     static_assert(sizeof(names) / sizeof(names[0]) == PACKET_ERROR_COUNT, "a name for each error");
@@ -71,6 +76,25 @@ static enum packet_error parse_transport(const uint8_t *bytes, uint8_t icmp,
     return whole ? PACKET_OK : PACKET_TRANSPORT;
 }
 
+/* Walks the options as every receiver has to (RFC 791 3.1). */
+static enum packet_error check_options(const uint8_t *options, uint32_t left)
+{
+    while (left > 0 && options[0] != IPV4_OPTION_END) {
+        uint32_t size = 1;
+
+        if (options[0] == IPV4_OPTION_LSRR || options[0] == IPV4_OPTION_SSRR)
+            return PACKET_OPTIONS;
+        if (options[0] != IPV4_OPTION_NOP) {
+            size = left < 2 ? 0 : options[1];
+            if (size < 2 || size > left)
+                return PACKET_OPTIONS;
+        }
+        options += size;
+        left -= size;
+    }
+    return PACKET_OK;
+}
+
 static enum packet_error parse_ipv4(const uint8_t *bytes, size_t length,
                                     struct parsed_packet *parsed)
 {
@@ -83,6 +107,9 @@ static enum packet_error parse_ipv4(const uint8_t *bytes, size_t length,
         return PACKET_HEADER_LENGTH;
     if (total < header || total > length)
         return PACKET_TOTAL_LENGTH;
+    if (header > IPV4_HEADER_MIN &&
+        check_options(bytes + IPV4_HEADER_MIN, header - IPV4_HEADER_MIN))
+        return PACKET_OPTIONS;
 
     parsed->src.version = parsed->dst.version = 4;
     memcpy(parsed->src.bytes, bytes + 12, 4);
@@ -98,6 +125,7 @@ static enum packet_error parse_ipv4(const uint8_t *bytes, size_t length,
         parsed->is_fragment = true;
         parsed->more_fragments = (fragment & IPV4_MF) != 0;
         parsed->fragment_offset = (fragment & IPV4_OFFSET) * 8;
+        parsed->fragment_header = (uint16_t)header;
         if (parsed->fragment_offset + total > PACKET_MAX_BYTES)
             return PACKET_FRAGMENT;
         if (parsed->fragment_offset != 0)
@@ -116,6 +144,7 @@ static enum packet_error parse_fragment_header(const uint8_t *bytes, uint32_t of
     parsed->more_fragments = (field & IPV6_MF) != 0;
     parsed->fragment_offset = field & IPV6_OFFSET;
     parsed->is_fragment = parsed->fragment_offset != 0 || parsed->more_fragments;
+    parsed->fragment_header = (uint16_t)offset;
     /* What is limited is the payload length of the reassembled packet (RFC 8200 4.5). */
     if (offset - IPV6_HEADER + parsed->fragment_offset + data > 65535)
         return PACKET_FRAGMENT;

@@ -28,6 +28,7 @@ enum packet_error {
                              jumbogram */
     PACKET_EXTENSIONS, /* IPv6 extension chain broken, too long, out of the bytes; a source route */
     PACKET_FRAGMENT,   /* fragment that would end beyond 65,535 bytes (RFC 791, RFC 8200 4.5) */
+    PACKET_OPTIONS,    /* IPv4 options that run out of the header, or a source route */
     PACKET_TRANSPORT,  /* TCP, UDP or ICMP header cut short, TCP data offset under 5,
                           UDP length that contradicts the packet's */
     PACKET_ERROR_COUNT
@@ -45,6 +46,8 @@ struct parsed_packet {
     bool is_fragment;          /* offset nonzero or more to come */
     bool more_fragments;       /* of a fragment */
     uint32_t fragment_offset;  /* bytes; 0 when not a fragment */
+    uint16_t fragment_header;  /* of a fragment: IPv4, bytes of the IP header, behind which its data
+                                  are; IPv6, where the fragment header is */
     uint32_t total_length;     /* bytes of the packet; trailing bytes beyond it are not of it */
     uint16_t transport_offset; /* first byte behind the IP headers */
     uint16_t transport_header; /* bytes of the TCP (with options), UDP or ICMP header;
@@ -52,7 +55,8 @@ struct parsed_packet {
 };
 
 /*
- * Parses one IPv4 packet (options allowed) or IPv6 packet (hop-by-hop, routing, destination
+ * Parses one IPv4 packet (options allowed, but no source route: where it points is where the packet
+ * goes, not dst; RFC 7126 4.3) or IPv6 packet (hop-by-hop, routing, destination
  * options, fragment and authentication headers are walked; RFC 8200 4). Checksums are not looked
  * at. The first fragment's transport header is checked if the fragment holds it whole; a first
  * fragment too short for it is PACKET_TRANSPORT (RFC 1858, RFC 7112).

@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "packet/addr.h"
+#include "packet/parse.h"
 
 #define PREFIX_TABLE_MAX 64
 
@@ -32,22 +33,30 @@ bool prefix_table_contains(const struct prefix_table *table, const struct ip_add
  */
 extern const struct prefix_table policy_never;
 
-/* Closed unless an --allow that lies inside opens part of it: link-local with the cloud's metadata
- * service (169.254.0.0/16, fe80::/10, fd00:ec2::254) and their NAT64 and 6to4 forms; the local-use
- * NAT64 prefix 64:ff9b:1::/48 (RFC 8215) as a whole. */
+/* Closed unless an --allow that lies inside opens part of it: link-local and site-local addresses,
+ * the metadata and platform services of clouds, whatever larger network they lie in, each with its
+ * NAT64 and 6to4 forms; prefixes in which IPv4 addresses stand in a place or disguise that cannot
+ * be checked (Teredo, IPv4-translated, local-use NAT64); segments of SRv6. */
 extern const struct prefix_table policy_closed;
 
 /* Private ranges, closed to new connections unless --allow covers or meets them: RFC 1918, RFC 6598
- * (100.64/10), fc00::/7, benchmarking (198.18/15), 0/8, 240/4, and NAT64 and 6to4 forms of the IPv4
- * ones. */
+ * (100.64/10), fc00::/7, protocol assignments (192.0.0/24, 2001:1::/32), benchmarking (198.18/15,
+ * 2001:2::/48), 0/8, 240/4, and NAT64 and 6to4 forms of the IPv4 ones. */
 extern const struct prefix_table policy_private;
 
 enum policy_verdict {
     POLICY_PASS = 0,
     POLICY_SOURCE,      /* not the enclave's own address, or a martian for the enclave */
     POLICY_DESTINATION, /* closed */
+    POLICY_ICMP,        /* an ICMP message that has no business across the border (packet/icmp.h) */
+    POLICY_QUOTE,       /* an ICMP error that quotes no packet which its receiver sent this way */
     POLICY_VERDICT_COUNT
 };
+
+const char *policy_verdict_name(enum policy_verdict verdict);
+
+/* Neither in policy_never nor in policy_closed. */
+bool policy_is_ordinary(const struct ip_addr *addr);
 
 /* The parent's check of a packet from an enclave. Own addresses may be "none". */
 struct policy_parent {
@@ -66,5 +75,12 @@ struct policy_enclave {
 };
 enum policy_verdict policy_check_enclave(const struct policy_enclave *policy,
                                          const struct ip_addr *src, const struct ip_addr *dst);
+
+/* The same of a whole packet, as parsed into *parsed: its addresses, then what it is if it is ICMP.
+ * What an error quotes, with its addresses exchanged, has to pass the check of addresses too. */
+enum policy_verdict policy_judge_parent(const struct policy_parent *policy, const uint8_t *packet,
+                                        const struct parsed_packet *parsed);
+enum policy_verdict policy_judge_enclave(const struct policy_enclave *policy, const uint8_t *packet,
+                                         const struct parsed_packet *parsed);
 
 #endif

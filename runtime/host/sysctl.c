@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -79,6 +80,16 @@ static int read_setting(const char *path, char value[VALUE_BYTES])
     value[bytes] = '\0';
     tidy(value);
     return 0;
+}
+
+unsigned long sysctl_number(const char *path, unsigned long fallback)
+{
+    char value[VALUE_BYTES], *end;
+
+    if (read_setting(path, value) < 0)
+        return fallback;
+    unsigned long number = strtoul(value, &end, 10);
+    return end == value || *end != '\0' ? fallback : number;
 }
 
 static int write_setting(const char *path, const char *value)
@@ -212,6 +223,16 @@ int sysctl_set(const char *path, const char *value)
     if (result == 0)
         result = write_line(path, now, ours);
     return result < 0 ? result : write_setting(path, ours);
+}
+
+bool sysctl_was(const char *path, const char *value)
+{
+    const struct entry *entry = find_entry(path);
+    char now[VALUE_BYTES];
+
+    if (entry != NULL)
+        return strcmp(entry->original, value) == 0;
+    return read_setting(path, now) == 0 && strcmp(now, value) == 0;
 }
 
 int sysctl_keep_router_advertisements(const char *ifname)

@@ -8,9 +8,14 @@
 #ifndef CAUSEWAY_RUNTIME_HOST_SYSCTL_H
 #define CAUSEWAY_RUNTIME_HOST_SYSCTL_H
 
+#include <stdbool.h>
+
 /* Opens or creates the journal (path is copied) and reads what an earlier run left. 0 or negative
  * errno; -ENOSPC: more entries than this program would write. */
 int sysctl_journal_open(const char *path);
+
+/* Reads a setting of one number; fallback if it is absent or none. No journal is needed. */
+unsigned long sysctl_number(const char *path, unsigned long fallback);
 
 /*
  * Writes value to /proc/sys/<path>, "net/ipv4/ip_forward", if it differs. Values are compared as
@@ -26,6 +31,10 @@ int sysctl_set(const char *path, const char *value);
  * is 1. 0, also without IPv6; or negative errno.
  */
 int sysctl_keep_router_advertisements(const char *ifname);
+
+/* Had this setting that value before this program changed it for the first time? By the journal, if
+ * one is open and knows it; else by what it is now. */
+bool sysctl_was(const char *path, const char *value);
 
 /*
  * Puts back, in reverse order, every value that is still what we set (others were changed by

@@ -531,6 +531,7 @@ static void *thread_main(void *argument)
 int lane_start(struct lane *lane, const struct lane_options *options, int exit_fd)
 {
     lane->options = *options;
+    lane->fragments.lane = options->number;
     lane->exit_fd = exit_fd;
     lane->end = LANE_RUNNING;
     lane->error = 0;

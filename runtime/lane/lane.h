@@ -36,6 +36,7 @@
 #include "runtime/base/failure.h"
 #include "packet/frame.h"
 #include "packet/policy.h"
+#include "packet/reassembly.h"
 #include "packet/parse.h"
 #include "runtime/base/link.h"
 #include "runtime/host/netdev.h"
@@ -68,8 +69,13 @@ struct lane_options {
     uint32_t dead_ms;            /* silence, or a write that does not end, after which to give up */
 
     /* Judges a packet that came over the link, before it is injected. On the lane's thread. */
-    enum policy_verdict (*check)(const void *policy, const struct parsed_packet *parsed);
+    enum policy_verdict (*check)(const void *policy, const uint8_t *packet,
+                                 const struct parsed_packet *parsed);
     const void *policy;
+    /* What the peer may have the kernel keep for reassembly, shared by its lanes; NULL: no limit.
+     */
+    struct reassembly_budget *fragments;
+    uint8_t number; /* of the lane, among these */
 
     /* A CONFIG frame arrived. On the lane's thread; must not block. NULL: none is expected. */
     void (*config)(void *context, const struct wire_config *config);

@@ -115,8 +115,9 @@ struct lane {
     struct mirror receive_ring;
     size_t head, tail; /* free-running; head - tail bytes are not consumed yet */
     bool receive_armed;
-    struct coalescer joined; /* datagrams of the read that is looked at, not injected yet */
-    uint8_t *segments;       /* SEGMENTS_BYTES, software segmentation's output */
+    struct coalescer joined;     /* datagrams of the read that is looked at, not injected yet */
+    struct reassembly fragments; /* outlives streams: the kernel keeps what they brought */
+    uint8_t *segments;           /* SEGMENTS_BYTES, software segmentation's output */
 
     /* time */
     struct moderation moderation;

@@ -107,7 +107,7 @@ static void log_policy(struct lane *lane, const struct parsed_packet *parsed,
     log_limited(&lane->limits[LIMIT_POLICY], LOG_LEVEL_WARNING,
                 "%s: dropped a packet from %s to %s: %s not allowed", lane->options.name,
                 addr_format(&parsed->src, src), addr_format(&parsed->dst, dst),
-                verdict == POLICY_SOURCE ? "source" : "destination");
+                policy_verdict_name(verdict));
 }
 
 /* Injects the datagrams that were held back until one came that does not follow them. */
@@ -143,6 +143,14 @@ static enum offload_error join_or_inject(struct lane *lane, uint8_t *packet,
     return inject_packet(lane, packet, parsed, offload);
 }
 
+static bool fragment_admitted(struct lane *lane, const uint8_t *packet,
+                              const struct parsed_packet *parsed)
+{
+    return lane->options.fragments == NULL ||
+           reassembly_admit(&lane->fragments, lane->options.fragments, packet, parsed,
+                            lane->now_ms);
+}
+
 static void receive_packet(struct lane *lane, uint8_t *frame, const struct frame_header *header)
 {
     uint8_t *packet = frame + FRAME_HEADER_BYTES;
@@ -156,10 +164,15 @@ static void receive_packet(struct lane *lane, uint8_t *frame, const struct frame
         log_bad_packet(lane, packet_error_name(error));
         return;
     }
-    enum policy_verdict verdict = lane->options.check(lane->options.policy, &parsed);
+    enum policy_verdict verdict = lane->options.check(lane->options.policy, packet, &parsed);
     if (verdict != POLICY_PASS) {
         lane_drop_packet(lane, packet, header->length, TAP_FROM_LINK, DROP_POLICY + verdict);
         log_policy(lane, &parsed, verdict);
+        return;
+    }
+    if (parsed.is_fragment && !fragment_admitted(lane, packet, &parsed)) {
+        lane_drop_packet(lane, packet, header->length, TAP_FROM_LINK, DROP_FRAGMENT_BUDGET);
+        log_bad_packet(lane, "too many fragments that wait for others");
         return;
     }
     enum offload_error offload_error = join_or_inject(lane, packet, &parsed, header->offload);

@@ -172,9 +172,10 @@ static void pure_stages(void)
 
 /* ---- lanes ---- */
 
-static enum policy_verdict judge(const void *policy, const struct parsed_packet *parsed)
+static enum policy_verdict judge(const void *policy, const uint8_t *packet,
+                                 const struct parsed_packet *parsed)
 {
-    return policy_check_parent(policy, &parsed->src, &parsed->dst);
+    return policy_judge_parent(policy, packet, parsed);
 }
 
 static void run_lane(enum lane_source_kind kind, const struct ring_script *script)

@@ -13,9 +13,10 @@
 
 struct lane_world world;
 
-static enum policy_verdict check(const void *policy, const struct parsed_packet *parsed)
+static enum policy_verdict check(const void *policy, const uint8_t *packet,
+                                 const struct parsed_packet *parsed)
 {
-    (void)parsed;
+    (void)packet, (void)parsed;
     return __atomic_load_n((const enum policy_verdict *)policy, __ATOMIC_RELAXED);
 }
 

@@ -417,8 +417,10 @@ static void test_monitor(void **state)
     assert_false(netdev_monitor_drain(fd));
     ask("ip address add 192.0.2.1/24 dev cw0");
     assert_true(netdev_monitor_drain(fd));
-    ask("ip route add 203.0.113.0/24 dev cw0"); /* not a default route */
+    ask("ip route add 203.0.113.0/24 via 192.0.2.2"); /* neither a default route nor on the link */
     assert_false(netdev_monitor_drain(fd));
+    ask("ip route add 198.51.100.0/24 dev cw0");
+    assert_true(netdev_monitor_drain(fd));
     ask("ip route add default via 192.0.2.2");
     assert_true(netdev_monitor_drain(fd));
     for (int i = 0; i < 400; i++) /* more notices than the socket holds */

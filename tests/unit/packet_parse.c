@@ -484,6 +484,64 @@ static void every_error_has_a_name(void **state)
     assert_string_equal(packet_error_name(PACKET_ERROR_COUNT), "unknown");
 }
 
+/* Options of an IPv4 header, and whether the packet is taken. */
+static void ipv4_options(void **state)
+{
+    static const struct {
+        const char *options;
+        size_t bytes;
+        enum packet_error error;
+    } cases[] = {
+        {"\x94\x04\0\0", 4, PACKET_OK},          /* router alert */
+        {"\x01\x01\x01\x00", 4, PACKET_OK},      /* padding */
+        {"\x00\x83\x03\x04", 4, PACKET_OK},      /* behind the end is nothing */
+        {"\x83\x03\x04\x00", 4, PACKET_OPTIONS}, /* loose source route */
+        {"\x89\x03\x04\x00", 4, PACKET_OPTIONS}, /* strict source route */
+        {"\x83\x07\x04\xa9\xfe\xa9\xfe\x00", 8, PACKET_OPTIONS},
+        {"\x01\x83\x07\x08\xa9\xfe\xa9\xfe", 8, PACKET_OPTIONS},
+        {"\x44\x04\x05\x00\x89\x03\x04\x00", 8, PACKET_OPTIONS},
+        {"\x07\x00\x00\x00", 4, PACKET_OPTIONS}, /* length 0 */
+        {"\x07\x01\x00\x00", 4, PACKET_OPTIONS}, /* length 1 */
+        {"\x07\x05\x00\x00", 4, PACKET_OPTIONS}, /* beyond the header */
+        {"\x01\x01\x01\x44", 4, PACKET_OPTIONS}, /* no length at all */
+        {"\x44\x04\x05\x00", 4, PACKET_OK},      /* timestamps */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct packet_spec spec = {
+            .version = 4,
+            .protocol = 17,
+            .options = (const uint8_t *)cases[i].options,
+            .options_bytes = cases[i].bytes,
+            .payload = 20,
+        };
+        struct parsed_packet parsed;
+        size_t length = build_packet(packet, &spec);
+        assert_int_equal(parse_exact(packet, length, &parsed), cases[i].error);
+    }
+}
+
+static void fragment_header_is_found(void **state)
+{
+    static const uint8_t chain[] = {IPPROTO_HOPOPTS, IPPROTO_FRAGMENT, IPPROTO_DSTOPTS};
+    struct packet_spec spec = {
+        .version = 6,
+        .protocol = 253,
+        .extensions = chain,
+        .extension_count = 3,
+        .fragment = 1,
+        .payload = 64,
+    };
+
+    (void)state;
+    struct parsed_packet parsed = parse_good(packet, build_packet(packet, &spec));
+    assert_int_equal(parsed.fragment_header, 48);
+    spec = (struct packet_spec){.version = 4, .protocol = 253, .fragment = 0x2000, .payload = 64};
+    parsed = parse_good(packet, build_packet(packet, &spec));
+    assert_int_equal(parsed.fragment_header, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -512,6 +570,8 @@ int main(void)
         cmocka_unit_test(refuses_udp_lengths),
         cmocka_unit_test(icmp_belongs_to_its_family),
         cmocka_unit_test(every_error_has_a_name),
+        cmocka_unit_test(ipv4_options),
+        cmocka_unit_test(fragment_header_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,7 +72,7 @@ static void test_nothing_published(void **state)
     assert_contains(nft, "masquerade");
     assert_contains(ipv4, "-A CAUSEWAY-INPUT -d 100.127.0.1 -p icmp");
     assert_contains(ipv4, "-A CAUSEWAY-FROM -d 169.254.0.0/16 -j REJECT");
-    assert_contains(ipv6, "-A CAUSEWAY-FROM -d fd00:ec2::254/128 -j REJECT");
+    assert_contains(ipv6, "-A CAUSEWAY-FROM -d fd00:ec2::/32 -j REJECT");
     assert_contains(ipv4, "-A CAUSEWAY-FROM -d 10.0.0.0/8 -j REJECT");
     assert_contains(ipv6, "-A CAUSEWAY-FROM -d fc00::/7 -j REJECT");
     assert_lacks(ipv4, "${");
@@ -161,8 +161,8 @@ static void test_allow_split(void **state)
     assert_true(at(nft, "169.254.0.0/16 counter reject") < at(nft, "10.1.0.0/16 accept"));
     rules_of(ONE "--allow fd00:ec2::254 --allow fd00::/8");
     assert_true(at(ipv6, "-d fd00:ec2::254/128 -j ACCEPT") <
-                at(ipv6, "-d fd00:ec2::254/128 -j REJ"));
-    assert_true(at(ipv6, "-d fd00:ec2::254/128 -j REJ") < at(ipv6, "-d fd00::/8 -j ACCEPT"));
+                at(ipv6, "-d fd00:ec2::/32 -j REJ"));
+    assert_true(at(ipv6, "-d fd00:ec2::/32 -j REJ") < at(ipv6, "-d fd00::/8 -j ACCEPT"));
     assert_true(at(ipv6, "-d fd00::/8 -j ACCEPT") < at(ipv6, "-d fc00::/7 -j REJECT"));
 }
 

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/host/kernel_share.h"
+
+#include "packet/reassembly.h"
+#include "runtime/host/sysctl.h"
+
+#define FRAGMENTS_DEFAULT   (4ul << 20) /* Linux, for all three */
+#define CONNECTIONS_DEFAULT 65536ul
+#define CONNECTIONS_LEAST   1024
+
+uint32_t kernel_share_fragments(unsigned peers)
+{
+    static const char *const limits[] = {
+        "net/ipv4/ipfrag_high_thresh",
+        "net/ipv6/ip6frag_high_thresh",
+        "net/netfilter/nf_conntrack_frag6_high_thresh",
+    };
+    unsigned long least = FRAGMENTS_DEFAULT;
+
+    for (unsigned i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        unsigned long limit = sysctl_number(limits[i], FRAGMENTS_DEFAULT);
+        if (limit < least)
+            least = limit;
+    }
+    return reassembly_share(least, peers);
+}
+
+unsigned kernel_share_connections(unsigned peers)
+{
+    unsigned long most = sysctl_number("net/netfilter/nf_conntrack_max", CONNECTIONS_DEFAULT);
+    unsigned long share = most / 2 / (peers > 0 ? peers : 1);
+
+    return share < CONNECTIONS_LEAST ? CONNECTIONS_LEAST : (unsigned)share;
+}
