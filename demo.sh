@@ -78,8 +78,9 @@ ip -n "$parent" -6 route add default via 2001:db8:100::1
 show "$enclave" ip -br link
 
 title "The daemons"
-echo "  parent\$ causeway-parent --enclave unix:link --publish 8080:80"
-start "$parent" "$work/parent.log" build/parent/causeway-parent --enclave "unix:$work/link" --publish 8080:80
+echo "  parent\$ causeway-parent --enclave unix:link --publish 8080:80 --allow 198.51.100.0/24 --allow 2001:db8:100::/64"
+start "$parent" "$work/parent.log" build/parent/causeway-parent --enclave "unix:$work/link" --publish 8080:80 \
+    --allow 198.51.100.0/24 --allow 2001:db8:100::/64  # this internet is a neighbour
 echo "  enclave\$ causeway-enclave --link unix:link --lanes 2"
 start "$enclave" "$work/enclave.log" build/enclave/causeway-enclave --link "unix:$work/link" --lanes 2
 until_ok grep -q ready "$work/enclave.log"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "parent/firewall.h"
+#include "parent/host.h"
 #include "parent/uplink.h"
 #include "runtime/base/reload.h"
 
@@ -78,6 +79,20 @@ bool changes_make(struct changes *changes, enum change_kind kind, const char *ke
     return true;
 }
 
+void changes_networks(struct changes *changes)
+{
+    static struct parent_config next;
+    struct failure failure;
+
+    next = *changes->config;
+    if (!host_networks(&next, changes->server->context.netdev))
+        return;
+    if (apply_policy(changes, &next, &failure))
+        log_info("this host's networks have changed: rules applied again");
+    else
+        log_error("this host's networks have changed, and the rules have not: %s", failure.text);
+}
+
 static void copy_settings(struct parent_config *to, const struct parent_config *from)
 {
     to->common.log_level = from->common.log_level;
@@ -93,9 +108,12 @@ bool changes_reload(void *context, const void *given, const void *fresh, struct 
     struct changes *changes = context;
     struct parent_config *config = changes->config;
     struct server *server = changes->server;
+    static struct parent_config next;
 
     reload_report(parent_options, config, given, fresh);
-    if (!apply_policy(changes, fresh, failure))
+    next = *(const struct parent_config *)fresh;
+    next.connected = config->connected; /* what nobody configures stays */
+    if (!apply_policy(changes, &next, failure))
         return false;
     copy_settings(config, fresh);
     log_set_level(config->common.log_level);

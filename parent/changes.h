@@ -14,6 +14,7 @@
 #include "runtime/base/failure.h"
 #include "parent/session.h"
 #include "runtime/base/helper.h"
+#include "runtime/host/netdev.h"
 
 struct changes {
     struct parent_config *config; /* in force */
@@ -31,6 +32,9 @@ enum change_kind { CHANGE_ADD, CHANGE_REMOVE };
  * sentence. */
 bool changes_make(struct changes *changes, enum change_kind kind, const char *key,
                   const char *value, struct failure *failure);
+
+/* The networks that this host is in may have changed: the rules follow. */
+void changes_networks(struct changes *changes);
 
 /* The helper's side; context is the daemon's struct parent_config. */
 bool changes_serve(void *context, char kind, char *text, char *answer, struct failure *failure);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "parent/enclave.h"
+#include "parent/host.h"
 #include "parent/uplink.h"
 #include "runtime/lane/check_path.h"
 
@@ -57,6 +58,12 @@ static void print_enclaves(const struct parent_config *config)
     }
 }
 
+static void print_shadow(const char *sentence, void *context)
+{
+    (void)context;
+    printf("warning  %s\n", sentence);
+}
+
 int check_parent(const struct parent_config *config)
 {
     struct check_report report = {0};
@@ -68,5 +75,6 @@ int check_parent(const struct parent_config *config)
     check_rules(&report, config);
     check_uplink(&report, config);
     print_enclaves(config);
+    host_shadows(config, print_shadow, NULL);
     return check_finish(&report);
 }

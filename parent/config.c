@@ -16,6 +16,9 @@
 #define POOL4_MAX_LENGTH 29
 #define POOL6_MAX_LENGTH 112
 #define INDEX_END_MAX    65535
+#define NAT_PORTS_FIRST  32768 /* Linux's own range for outgoing connections: */
+#define NAT_PORTS_LAST   60999 /* services do not listen there */
+#define NAT_PORTS_LEAST  1024
 
 /* A user's name or number. */
 static bool parse_owner(const char *text, uid_t *owner)
@@ -201,27 +204,74 @@ static void print_pool6(const void *context, struct option_writer *writer)
     print_pool(&((const struct parent_config *)context)->pool6, writer);
 }
 
-static bool set_allow(void *context, const char *value, struct failure *failure)
+static bool set_nat_ports(void *context, const char *value, struct failure *failure)
 {
     struct parent_config *config = context;
+    char text[16], *last = text;
+    unsigned long ports[2];
+
+    if ((size_t)snprintf(text, sizeof text, "%s", value) >= sizeof text)
+        text[0] = '\0';
+    const char *first = strsep(&last, "-");
+    if (last == NULL || !option_number(first, 1, UINT16_MAX, &ports[0]) ||
+        !option_number(last, ports[0], UINT16_MAX, &ports[1]))
+        failure_set(failure, "is not a range of ports like 32768-60999");
+    else if (ports[1] - ports[0] + 1 < NAT_PORTS_LEAST)
+        failure_set(failure, "is too small a range (at least %d ports)", NAT_PORTS_LEAST);
+    else {
+        config->nat_first = (uint16_t)ports[0];
+        config->nat_last = (uint16_t)ports[1];
+        return true;
+    }
+    return false;
+}
+
+static void print_nat_ports(const void *context, struct option_writer *writer)
+{
+    const struct parent_config *config = context;
+
+    option_value(writer, "%u-%u", config->nat_first, config->nat_last);
+}
+
+static bool add_prefix(struct prefix_table *table, const char *value, struct failure *failure)
+{
     struct ip_prefix prefix;
 
     if (!prefix_parse(value, &prefix))
         failure_set(failure, "is not a network like 10.1.0.0/16");
-    else if (!prefix_table_add(&config->allow, &prefix))
+    else if (!prefix_table_add(table, &prefix))
         failure_set(failure, "is one network too many (at most %d)", PREFIX_TABLE_MAX);
     else
         return true;
     return false;
 }
 
-static void print_allow(const void *context, struct option_writer *writer)
+static void print_prefixes(const struct prefix_table *table, struct option_writer *writer)
 {
-    const struct prefix_table *allow = &((const struct parent_config *)context)->allow;
     char text[ADDR_TEXT_BYTES];
 
-    for (size_t i = 0; i < allow->count; i++)
-        option_value(writer, "%s", prefix_format(&allow->entries[i], text));
+    for (size_t i = 0; i < table->count; i++)
+        option_value(writer, "%s", prefix_format(&table->entries[i], text));
+}
+
+static bool set_connected(void *context, const char *value, struct failure *failure)
+{
+    return add_prefix(&((struct parent_config *)context)->connected, value, failure);
+}
+
+static void print_connected(const void *context, struct option_writer *writer)
+{
+    print_prefixes(&((const struct parent_config *)context)->connected, writer);
+}
+
+static bool set_allow(void *context, const char *value, struct failure *failure)
+{
+    return add_prefix(&((struct parent_config *)context)->allow, value, failure);
+}
+
+static void print_allow(const void *context, struct option_writer *writer)
+{
+    print_prefixes(&((const struct parent_config *)context)->allow, writer);
 }
 
 static bool set_dns(void *context, const char *value, struct failure *failure)
@@ -303,11 +353,15 @@ const struct option_spec parent_options[] = {
     {"routed6", NULL, "the IPv6 pool is routed to this host: no masquerade",
      OPTION_IS_FLAG(CONFIG, routed6)},
     {"allow", "NETWORK",
-     "open a private network to enclaves; may be repeated.\n"
-     "Link-local addresses (the metadata service) need an\n"
-     "--allow that lies among them; the pool itself lets\n"
-     "enclaves reach each other",
+     "open a private network to enclaves, or one of this\n"
+     "host's own; may be repeated. Link-local addresses (the\n"
+     "metadata service) need an --allow that lies among them;\n"
+     "the pool itself lets enclaves reach each other",
      OPTION_IS_CALL(set_allow, print_allow), .reload = true},
+    {"nat-ports", "FIRST-LAST",
+     "source ports that enclaves' connections get; this host\n"
+     "is to have no services there (default: 32768-60999)",
+     OPTION_IS_CALL(set_nat_ports, print_nat_ports)},
     {"dns", "ADDRESS", "a resolver to tell enclaves about; may be repeated",
      OPTION_IS_CALL(set_dns, print_dns), .reload = true},
     {"uplink", "DEVICE", "take the MTU from this device (default: auto, the\ndefault route's)",
@@ -484,6 +538,14 @@ static const struct option_spec policy_options[] = {
     {.name = NULL},
 };
 
+/* What the helper process is told: also what nobody configures. */
+static const struct option_spec exchanged_options[] = {
+    {"publish", "PORTS", "", OPTION_IS_CALL(set_publish, print_publish)},
+    {"allow", "NETWORK", "", OPTION_IS_CALL(set_allow, print_allow)},
+    {"connected", "NETWORK", "", OPTION_IS_CALL(set_connected, print_connected)},
+    {.name = NULL},
+};
+
 static bool has_prefix(const struct parent_config *config, const char *value, size_t *index)
 {
     struct ip_prefix prefix;
@@ -558,7 +620,7 @@ bool parent_policy_remove(struct parent_config *config, const char *key, const c
 
 void parent_policy_print(const struct parent_config *config, FILE *out)
 {
-    options_print(policy_options, config, out);
+    options_print(exchanged_options, config, out);
 }
 
 bool parent_policy_take(struct parent_config *config, char *text, struct failure *failure)
@@ -568,7 +630,8 @@ bool parent_policy_take(struct parent_config *config, char *text, struct failure
     next = *config;
     next.publish_count = 0;
     next.allow.count = 0;
-    if (!options_parse_text(policy_options, "policy", text, &next, failure) ||
+    next.connected.count = 0;
+    if (!options_parse_text(exchanged_options, "policy", text, &next, failure) ||
         !check_publish(&next, failure))
         return false;
     *config = next;
@@ -585,6 +648,8 @@ enum options_result parent_config_read_again(void *context, int argc, char **arg
     *config = (struct parent_config){
         .lanes_max = WIRE_MAX_LANES,
         .dead_seconds = 10,
+        .nat_first = NAT_PORTS_FIRST,
+        .nat_last = NAT_PORTS_LAST,
         .firewall = RULES_AUTO,
         .common.log_level = LOG_LEVEL_INFO,
         .common.control.path = PARENT_CONTROL_PATH,

@@ -52,12 +52,18 @@ struct parent_config {
     struct ip_prefix pool4, pool6; /* addr "none": the family is off */
     bool routed4, routed6;         /* pool is routed to this host: no masquerade */
     struct prefix_table allow;
+    uint16_t nat_first, nat_last; /* source ports of what is masqueraded */
+    unsigned connections;         /* of each enclave; 0: a share of the kernel's table */
     unsigned dns_count;
     struct ip_addr dns[WIRE_MAX_DNS];
     const char *uplink; /* NULL: follow the default routes */
     unsigned lanes_max;
     unsigned dead_seconds;
     enum rules_backend firewall;
+
+    /* Found on the host, not configured. */
+    struct prefix_table connected;       /* networks of the host's own devices */
+    bool forwards_only4, forwards_only6; /* forwarding was off: it is for enclaves alone */
 };
 
 /* Reads and cross-checks the command line: every enclave has its index, every published port its
@@ -74,10 +80,11 @@ enum options_result parent_config_read_again(void *config, int argc, char **argv
 extern const struct option_spec parent_options[];
 
 /*
- * The part that changes while the daemon runs: published ports and opened networks. The keys are
- * "publish" and "allow". Adding and removing one value takes it in the option's form; both lists
- * are exchanged as text in the file's form: taking replaces them, and cuts up text. All is checked
- * against the enclaves. On false, with a sentence, config is as it was.
+ * The part that changes while the daemon runs: published ports, opened networks, and the networks
+ * of the host's devices. The keys are "publish" and "allow". Adding and removing one value takes it
+ * in the option's form; all lists, with "connected", are exchanged as text in the file's form:
+ * taking replaces them, and cuts up text. All is checked against the enclaves. On false, with a
+ * sentence, config is as it was.
  */
 bool parent_policy_add(struct parent_config *config, const char *key, const char *value,
                        struct failure *failure);

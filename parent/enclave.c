@@ -50,6 +50,7 @@ void enclave_init(struct enclave *enclave, const struct enclave_context *context
     enclave->policy.own4 = parent_config_address(context->config, 4, index);
     enclave->policy.own6 = parent_config_address(context->config, 6, index);
     enclave->policy.opened = opened_by(&context->config->allow);
+    enclave->fragments.limit = context->fragment_limit;
 }
 
 void enclave_policy_changed(struct enclave *enclave, const struct enclave_context *context)
@@ -236,9 +237,10 @@ void enclave_settings_changed(struct enclave *enclave, const struct enclave_cont
 
 /* ---- lanes ---- */
 
-static enum policy_verdict check_packet(const void *policy, const struct parsed_packet *parsed)
+static enum policy_verdict check_packet(const void *policy, const uint8_t *packet,
+                                        const struct parsed_packet *parsed)
 {
-    return policy_check_parent(policy, &parsed->src, &parsed->dst);
+    return policy_judge_parent(policy, packet, parsed);
 }
 
 static void close_sockets(struct parent_lane *lane)
@@ -310,6 +312,8 @@ int enclave_lane_start(struct enclave *enclave, const struct enclave_context *co
         .dead_ms = context->config->dead_seconds * 1000,
         .check = check_packet,
         .policy = &enclave->policy,
+        .fragments = &enclave->fragments,
+        .number = (uint8_t)number,
     };
 
     lane->stream_fd = stream_fd;

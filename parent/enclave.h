@@ -40,6 +40,7 @@ struct enclave {
     char label[PARENT_LABEL_BYTES]; /* for messages */
     uint32_t index;
     struct policy_parent policy;
+    struct reassembly_budget fragments;
     char device[IFNAMSIZ], peer_device[IFNAMSIZ];
     int device_index, peer_device_index; /* 0: not made yet */
     bool inject_udp_gso;
@@ -59,7 +60,8 @@ struct enclave_context {
     const struct parent_config *config;
     struct netdev *netdev;
     struct tap_table *taps;
-    uint32_t mtu; /* of the uplink */
+    uint32_t mtu;            /* of the uplink */
+    uint32_t fragment_limit; /* of what each enclave may have this kernel keep: bytes */
     int lane_exit_fd;
 };
 

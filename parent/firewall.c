@@ -28,6 +28,8 @@ static void set_family(struct rules_values *values, const struct parent_config *
 
     set_flag(values, version == 4 ? "has4" : "has6", on);
     set_flag(values, version == 4 ? "nat4" : "nat6", on && !routed);
+    set_flag(values, version == 4 ? "closed_forward4" : "closed_forward6",
+             version == 4 ? config->forwards_only4 : config->forwards_only6);
     rules_set(values, version == 4 ? "pool4" : "pool6", "%s", prefix_format(pool, text));
     rules_set(values, version == 4 ? "gateway4" : "gateway6", "%s", addr_format(&gateway, text));
 }
@@ -64,6 +66,7 @@ static void set_policy(struct rules_values *values, const struct parent_config *
     set_prefixes(values, "opened4", "opened6", &opened);
     set_prefixes(values, "closed4", "closed6", &policy_closed);
     set_prefixes(values, "allow4", "allow6", &allowed);
+    set_prefixes(values, "connected4", "connected6", &config->connected);
     set_prefixes(values, "private4", "private6", &policy_private);
 }
 
@@ -107,6 +110,7 @@ struct rules_values *firewall_values(const struct parent_config *config)
     rules_set(values, "in", "%s", ENCLAVE_DEVICE_PREFIX);
     set_family(values, config, 4);
     set_family(values, config, 6);
+    rules_set(values, "nat_ports", "%u-%u", config->nat_first, config->nat_last);
     set_flag(values, "peers", peers_allowed(config));
     set_policy(values, config);
     rules_list(values, "publish4");

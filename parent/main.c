@@ -21,10 +21,12 @@
 #include "parent/config.h"
 #include "parent/enclave.h"
 #include "parent/firewall.h"
+#include "parent/host.h"
 #include "parent/overlap.h"
 #include "parent/session.h"
 #include "parent/uplink.h"
 #include "runtime/base/daemon.h"
+#include "runtime/host/kernel_share.h"
 #include "runtime/host/sysctl.h"
 
 #define RUN_DIRECTORY "/run/causeway"
@@ -110,6 +112,7 @@ static void monitor_ready(void *context, uint32_t events)
     (void)events;
     if (!netdev_monitor_drain(parent->monitor.fd))
         return;
+    changes_networks(&parent->changes);
     uint32_t mtu = uplink_mtu(&parent->netdev, parent->config.uplink);
     if (mtu != parent->server.context.mtu) {
         log_info("the uplink's MTU is now %u", mtu);
@@ -159,6 +162,12 @@ static bool apply_rules(const struct parent_config *config, enum rules_backend *
     return result == 0;
 }
 
+static void warn(const char *sentence, void *context)
+{
+    (void)context;
+    log_warning("%s", sentence);
+}
+
 static bool open_all(void *context, struct failure *failure)
 {
     struct parent *parent = context;
@@ -166,6 +175,7 @@ static bool open_all(void *context, struct failure *failure)
     struct server *server = &parent->server;
 
     raise_descriptor_limit();
+    host_shadows(config, warn, NULL);
     if (!watch_devices(parent, failure) || !set_sysctls(config, failure) ||
         !apply_rules(config, &parent->commands.firewall, failure))
         return false;
@@ -173,6 +183,7 @@ static bool open_all(void *context, struct failure *failure)
     server->context.config = config;
     server->context.netdev = &parent->netdev;
     server->context.taps = &parent->taps;
+    server->context.fragment_limit = kernel_share_fragments(config->enclave_count);
     server->context.mtu = uplink_mtu(&parent->netdev, config->uplink);
     parent->changes = (struct changes){
         .config = &parent->config,
@@ -212,6 +223,17 @@ static void stop(void *context)
     server_stop(&((struct parent *)context)->server);
 }
 
+/* What the rules have to know of this host. */
+static void look_at_host(struct parent_config *config)
+{
+    struct netdev netdev = {0};
+
+    if (netdev_open(&netdev) == 0)
+        host_networks(config, &netdev);
+    netdev_close(&netdev);
+    host_forwarding(config);
+}
+
 static bool prepare(void *context, struct failure *failure)
 {
     struct parent *parent = context;
@@ -220,6 +242,9 @@ static bool prepare(void *context, struct failure *failure)
         overlap_check(&parent->config, failure) < 0)
         return false;
     drop_unusable_ipv6(&parent->config);
+    if (open_journal() < 0)
+        log_debug("no journal of sysctls yet");
+    look_at_host(&parent->config); /* before the fork: the helper knows it too */
     return true;
 }
 
@@ -230,9 +255,12 @@ static int check(const void *config)
 
 static int dry_run(const void *context)
 {
-    const struct parent_config *config = context;
-    struct rules_values *values = firewall_values(config);
-    int printed = rules_print(&firewall_rules, config->firewall, values);
+    static struct parent_config config;
+
+    config = *(const struct parent_config *)context;
+    look_at_host(&config);
+    struct rules_values *values = firewall_values(&config);
+    int printed = rules_print(&firewall_rules, config.firewall, values);
 
     rules_values_free(values);
     return printed < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

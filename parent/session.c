@@ -259,7 +259,8 @@ static const struct enclave_entry *entry_for_cid(const struct server *server, ui
         if (entry->link.cid == VMADDR_CID_ANY)
             any = entry;
     }
-    return any;
+    /* The hypervisor, this machine itself, the host: no enclaves, unless they are named. */
+    return cid > VMADDR_CID_HOST ? any : NULL;
 }
 
 static struct pending *free_pending(struct server *server, const char *peer)

@@ -38,7 +38,8 @@ class Adapter(System):
         lanes = self.parameter["lanes"]
         world.daemon("causeway-parent", "parent",
                      [self.binary("parent/causeway-parent"), "--enclave", "unix:" + listening,
-                      "--lanes", lanes, "--uplink", UPLINK, "--log-level", "warning"])
+                      "--lanes", lanes, "--uplink", UPLINK, "--log-level", "warning",
+                      "--allow", "203.0.113.0/24"])  # where the harness has its internet
         world.daemon("causeway-enclave", "enclave",
                      [self.binary("enclave/causeway-enclave"), "--link", "unix:" + dialled,
                       "--lanes", lanes, "--capture", self.parameter["capture"],

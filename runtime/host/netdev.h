@@ -119,6 +119,15 @@ int netdev_each_prefix(struct netdev *nd, int version,
                                      void *context),
                        void *context);
 
+/*
+ * Calls visit for every network that a device of this host is in: of its addresses, and routes
+ * without a gateway. The same network may come twice; visit is to return true.
+ */
+int netdev_each_connected(struct netdev *nd, int version,
+                          bool (*visit)(const struct ip_prefix *prefix, const char *device,
+                                        void *context),
+                          void *context);
+
 /* The way out of this host: devices of the default routes (lowest metric, link up) and the smaller
  * MTU of the two. */
 struct uplink {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Notice of changes to links, addresses and default routes. What changed is asked again with
- * netdev_find_uplink(): a notice may be lost, a question is not. */
+/* Notice of changes to links, addresses, default routes and routes to connected networks. What
+ * changed is asked again with netdev_find_uplink(): a notice may be lost, a question is not. */
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
@@ -31,10 +31,26 @@ int netdev_monitor_open(void)
     return fd;
 }
 
+/* Default routes, and routes to a network that a device is in. */
+static bool route_is_relevant(const struct nlmsghdr *message)
+{
+    const struct rtmsg *route = mnl_nlmsg_get_payload(message);
+    const struct nlattr *attribute;
+
+    if (mnl_nlmsg_get_payload_len(message) < sizeof(*route) || route->rtm_table == RT_TABLE_LOCAL)
+        return false;
+    if (route->rtm_dst_len == 0)
+        return true;
+    mnl_attr_for_each(attribute, message, sizeof(*route))
+    {
+        if (mnl_attr_get_type(attribute) == RTA_GATEWAY)
+            return false;
+    }
+    return true;
+}
+
 static bool relevant(const struct nlmsghdr *message)
 {
-    const struct rtmsg *route;
-
     switch (message->nlmsg_type) {
     case RTM_NEWLINK:
     case RTM_DELLINK:
@@ -43,8 +59,7 @@ static bool relevant(const struct nlmsghdr *message)
         return true;
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
-        route = mnl_nlmsg_get_payload(message);
-        return mnl_nlmsg_get_payload_len(message) >= sizeof(*route) && route->rtm_dst_len == 0;
+        return route_is_relevant(message);
     default:
         return false;
     }

@@ -66,8 +66,9 @@ bool rules_backend_usable(enum rules_backend backend);
  * One rule set in its forms. Templates for RULES_IPTABLES and RULES_IPTABLES_LEGACY are
  * iptables-restore texts (`--noflush`), one per family, that declare each chain of ours (":NAME -",
  * which empties it). `hooks` lists the jumps from built-in chains, one a line, by table: "raw
- * PREROUTING -i ${device} -j CAUSEWAY-CAPTURE", the jump last. Chain names are constant text: they
- * are read from the template when the set is removed. NULL: the set has no such form.
+ * PREROUTING -i ${device} -j CAUSEWAY-CAPTURE", the jump last; behind the word "last" the jump
+ * stands at the end of its chain instead of the top. Chain names are constant text: they are read
+ * from the template when the set is removed. NULL: the set has no such form.
  */
 struct rules_set {
     const char *name;      /* for messages */

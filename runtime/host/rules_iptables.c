@@ -119,8 +119,10 @@ bool iptables_usable(enum rules_backend backend)
     return family_usable(&families[0], backend) || family_usable(&families[1], backend);
 }
 
-/* One line of hooks: "TABLE CHAIN MATCH... -j TARGET". */
+/* One line of hooks: "TABLE CHAIN MATCH... -j TARGET", behind "last" if it is to stand at the end.
+ */
 struct hook {
+    bool last;
     char table[WORD_BYTES], chain[WORD_BYTES], target[WORD_BYTES];
     const char *spec; /* all behind CHAIN, without a newline */
     size_t spec_length;
@@ -135,13 +137,16 @@ static bool next_hook(const char **cursor, struct hook *hook)
         size_t length = strcspn(line, "\n");
         int spec = 0;
 
+        hook->last = strncmp(line, "last ", 5) == 0;
         *cursor += length + (line[length] == '\n');
+        const char *end = line + length;
+        line += hook->last ? 5 : 0;
         if (length == 0 || line[0] == '#' || line[0] == '%' ||
             sscanf(line, "%31s %31s %n", hook->table, hook->chain, &spec) != 2)
             continue;
         hook->spec = line + spec;
-        hook->spec_length = length - (size_t)spec;
-        for (const char *word = hook->spec; word < line + length; word++) {
+        hook->spec_length = (size_t)(end - hook->spec);
+        for (const char *word = hook->spec; word < end; word++) {
             if (strncmp(word, "-j ", 3) == 0 && sscanf(word, "-j %31s", hook->target) == 1)
                 return true;
         }
@@ -175,7 +180,14 @@ static void delete_jumps(struct text *script, const char *listing, const struct 
     }
 }
 
-/* The part of the input that moves the hooks to the first place. False: a table cannot be listed.
+static void append_hook(struct text *script, const struct hook *hook)
+{
+    text_printf(script, hook->last ? "-A %s %.*s\n" : "-I %s 1 %.*s\n", hook->chain,
+                (int)hook->spec_length, hook->spec);
+}
+
+/* The part of the input that moves the hooks to the first place, or to the last. False: a table
+ * cannot be listed.
  */
 static bool append_hooks(struct text *script, const struct family *family,
                          enum rules_backend backend, const char *hooks, struct failure *failure)
@@ -189,8 +201,8 @@ static bool append_hooks(struct text *script, const struct family *family,
         if (success) {
             text_printf(script, "*%s\n", hook.table);
             delete_jumps(script, listing.output.bytes, &hook);
-            text_printf(script, "-I %s 1 %.*s\nCOMMIT\n", hook.chain, (int)hook.spec_length,
-                        hook.spec);
+            append_hook(script, &hook);
+            text_printf(script, "COMMIT\n");
         } else {
             run_complaint(&listing, program_of(family, backend), failure);
         }
@@ -367,11 +379,16 @@ int iptables_remove(const struct rules_set *set, enum rules_backend backend,
 
 static void print_hooks(const char *hooks)
 {
+    struct text script = {0};
     struct hook hook;
 
-    while (next_hook(&hooks, &hook))
-        printf("*%s\n-I %s 1 %.*s\nCOMMIT\n", hook.table, hook.chain, (int)hook.spec_length,
-               hook.spec);
+    while (next_hook(&hooks, &hook)) {
+        text_printf(&script, "*%s\n", hook.table);
+        append_hook(&script, &hook);
+        text_printf(&script, "COMMIT\n");
+    }
+    printf("%s", script.bytes != NULL ? script.bytes : "");
+    text_free(&script);
 }
 
 int iptables_print(const struct rules_set *set, enum rules_backend backend,

@@ -205,10 +205,10 @@ class Tunnel:
         for daemon in self.daemons():
             if not daemon.alive():
                 raise AssertionError(f"{daemon.label} ended with {daemon.process.returncode}")
-        from topology import ROUTER_IN  # pylint: disable=import-outside-toplevel
+        from topology import ROUTER_OUT  # pylint: disable=import-outside-toplevel
         if not enclave.namespace.addresses("cw0", version):
             return False
-        done = enclave.namespace.run(["ping", f"-{version}", "-c1", "-W1", ROUTER_IN[version]],
+        done = enclave.namespace.run(["ping", f"-{version}", "-c1", "-W1", ROUTER_OUT[version]],
                                      check=False)
         return done.returncode == 0
 

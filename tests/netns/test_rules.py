@@ -37,15 +37,15 @@ HOST = {4: 32, 6: 128}
 REFUSED = "no route to host|permission denied"
 
 
-def values(allow=(), opened=(), peers="", nat="1", families=(4, 6)):
-    words = ["in=cwin", f"peers={peers}"]
+def values(allow=(), opened=(), peers="", nat="1", families=(4, 6), connected=(), closed_forward=""):
+    words = ["in=cwin", f"peers={peers}", "nat_ports=32768-60999"]
     for version in (4, 6):
         words += [f"has{version}={'1' if version in families else ''}", f"nat{version}={nat}",
-                  f"pool{version}={POOL[version]}", f"gateway{version}={GATEWAY[version]}"]
+                  f"closed_forward{version}={closed_forward}", f"pool{version}={POOL[version]}", f"gateway{version}={GATEWAY[version]}"]
         private = {4: ("10.0.0.0/8", "192.168.0.0/16"), 6: ("fc00::/7",)}
         closed = {4: ("169.254.0.0/16",), 6: ("fe80::/10", "fd00:ec2::254/128")}
         for name, prefixes in (("allow", allow), ("opened", opened), ("private", private[version]),
-                               ("closed", closed[version])):
+                               ("closed", closed[version]), ("connected", connected)):
             words.append(f"+{name}{version}")
             for prefix in prefixes:
                 if (":" in prefix) == (version == 6):

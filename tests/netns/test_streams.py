@@ -235,7 +235,7 @@ def test_no_route_behind_the_router(tunnel, version):
 def test_router_is_reached(tunnel, version):
     """The tunnel's own check of life uses the router: it refuses, which is an answer."""
     with pytest.raises(ConnectionRefusedError):
-        tunnel.enclave.namespace.connect(version, ROUTER_IN[version], next_port())
+        tunnel.enclave.namespace.connect(version, ROUTER_OUT[version], next_port())
 
 
 def test_urgent_data(tunnel, version):

@@ -160,8 +160,7 @@ static void test_allow_split(void **state)
     assert_true(at(nft, "169.254.169.254/32 accept") < at(nft, "169.254.0.0/16 counter reject"));
     assert_true(at(nft, "169.254.0.0/16 counter reject") < at(nft, "10.1.0.0/16 accept"));
     rules_of(ONE "--allow fd00:ec2::254 --allow fd00::/8");
-    assert_true(at(ipv6, "-d fd00:ec2::254/128 -j ACCEPT") <
-                at(ipv6, "-d fd00:ec2::/32 -j REJ"));
+    assert_true(at(ipv6, "-d fd00:ec2::254/128 -j ACCEPT") < at(ipv6, "-d fd00:ec2::/32 -j REJ"));
     assert_true(at(ipv6, "-d fd00:ec2::/32 -j REJ") < at(ipv6, "-d fd00::/8 -j ACCEPT"));
     assert_true(at(ipv6, "-d fd00::/8 -j ACCEPT") < at(ipv6, "-d fc00::/7 -j REJECT"));
 }

@@ -150,9 +150,16 @@ def test_foreign_cid_is_refused(workshop):
 
 
 def test_any_cid(workshop):
-    """vsock:any takes the enclave, whose CID is too small to be its slot."""
+    """vsock:any is no place for this machine itself; who is named has it, however small its CID."""
     tunnel = workshop.tunnel(start=False)
     tunnel.parent.command = [tunnel.parent.command[0], "--enclave", f"vsock:any:{PORT}"]
+    tunnel.parent.start()
+    wait_for(lambda: "ready" in tunnel.parent.log(), "the parent to be ready")
+    with dial() as stream:
+        kind, _ = hostile.read_frame(stream)
+        assert kind == hostile.REJECT
+    tunnel.parent.stop()
+    tunnel.parent.command += ["--enclave", f"vsock:{LOCAL_CID}:{PORT}"]
     tunnel.start()
     tunnel.wait_ready()
 
