@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "dns/upstream/upstream.h"
+#include "dns/upstream/stats.h"
 #include "packet/addr.h"
 #include "runtime/base/daemon.h"
 #include "runtime/base/link.h"

@@ -6,8 +6,9 @@
 #ifndef CAUSEWAY_DNS_FILES_FOLLOW_H
 #define CAUSEWAY_DNS_FILES_FOLLOW_H
 
+#include "dns/upstream/spec.h"
+#include "runtime/base/event.h"
 #include "runtime/base/failure.h"
-#include "dns/upstream/upstream.h"
 
 struct follow; /* opaque */
 

@@ -280,7 +280,7 @@ static bool read_section(const uint8_t *bytes, size_t length, unsigned count_at,
     return true;
 }
 
-/* All sections, to the last byte; what they say about the whole. */
+/* All sections; what they say about the whole. */
 static bool read_records(const uint8_t *bytes, size_t length, const struct dns_question *question,
                          struct dns_answer *out)
 {
@@ -295,7 +295,8 @@ static bool read_records(const uint8_t *bytes, size_t length, const struct dns_q
                      (!out->negative || walk.has_soa);
     if (out->negative && walk.negative_ttl_s < out->ttl_s)
         out->ttl_s = walk.negative_ttl_s;
-    return at == length;
+    out->length = at; /* what stands behind the last record is nobody's */
+    return true;
 }
 
 static void read_answer_header(const uint8_t *bytes, size_t length, struct dns_answer *out)
@@ -315,9 +316,25 @@ static void read_answer_header(const uint8_t *bytes, size_t length, struct dns_a
     };
 }
 
+/* No question, no answer, no authority; NOERROR and NXDOMAIN would be answers, and those name it.
+ */
+static bool is_bare_error(const uint8_t *bytes, const struct dns_answer *answer)
+{
+    return load_be16(bytes + DNS_QDCOUNT_AT) == 0 && load_be32(bytes + DNS_ANCOUNT_AT) == 0 &&
+           answer->rcode != DNS_NOERROR && answer->rcode != DNS_NXDOMAIN;
+}
+
+static bool read_bare(const uint8_t *bytes, size_t length, const struct dns_question *asked,
+                      struct dns_answer *out)
+{
+    out->is_bare = true;
+    out->records = DNS_HEADER_BYTES;
+    return read_records(bytes, length, asked, out);
+}
+
 static bool same_question(const struct dns_question *a, const struct dns_question *b)
 {
-    return a->type == b->type && a->class == b->class && dns_name_same_bytes(&a->name, &b->name);
+    return a->type == b->type && a->class == b->class && dns_name_equal(&a->name, &b->name);
 }
 
 enum dns_answer_error dns_answer_parse(const uint8_t *bytes, size_t length, uint16_t id,
@@ -332,9 +349,13 @@ enum dns_answer_error dns_answer_parse(const uint8_t *bytes, size_t length, uint
         return DNS_ANSWER_QUERY;
     if (asked && load_be16(bytes) != id)
         return DNS_ANSWER_ID;
-    if (length > DNS_MESSAGE_BYTES || load_be16(bytes + DNS_QDCOUNT_AT) != 1)
-        return DNS_ANSWER_FORMAT;
     read_answer_header(bytes, length, out);
+    if (length > DNS_MESSAGE_BYTES)
+        return DNS_ANSWER_FORMAT;
+    if (asked && is_bare_error(bytes, out))
+        return read_bare(bytes, length, asked, out) ? DNS_ANSWER_OK : DNS_ANSWER_FORMAT;
+    if (load_be16(bytes + DNS_QDCOUNT_AT) != 1)
+        return DNS_ANSWER_FORMAT;
     out->records = read_question(bytes, length, &question);
     if (out->records == 0)
         return DNS_ANSWER_FORMAT;

@@ -93,9 +93,9 @@ enum dns_answer_error {
     DNS_ANSWER_OK = 0,
     DNS_ANSWER_SHORT,
     DNS_ANSWER_QUERY,    /* QR not set, or another opcode */
-    DNS_ANSWER_FORMAT,   /* counts, names or records out of the bytes; trailing bytes */
+    DNS_ANSWER_FORMAT,   /* counts, names or records out of the bytes */
     DNS_ANSWER_ID,       /* not the id asked with */
-    DNS_ANSWER_QUESTION, /* not the question asked, byte for byte (0x20) */
+    DNS_ANSWER_QUESTION, /* not the question asked; its case does not matter */
     DNS_ANSWER_ERROR_COUNT
 };
 const char *dns_answer_error_name(enum dns_answer_error error);
@@ -113,6 +113,7 @@ struct dns_answer {
     uint16_t rcode; /* with the extended bits */
     bool truncated, authentic_data, authoritative, recursion_available;
     bool negative;  /* NXDOMAIN, or no data: no record answers the question (RFC 2308 2) */
+    bool is_bare;   /* an error without a question section: only the id says what it is for */
     bool cacheable; /* NOERROR or NXDOMAIN, not truncated; a negative one has its SOA */
     uint32_t ttl_s; /* smallest TTL of the records; of a negative one also the SOA's MINIMUM */
     uint32_t keepalive_100ms; /* RFC 7828 timeout in units of 100 ms; UINT32_MAX: not given */
@@ -122,7 +123,8 @@ struct dns_answer {
 
 /*
  * Reads a response. asked may be NULL (fuzzing, tests); otherwise id and question must be those of
- * the query it answers. bytes stay borrowed by *out.
+ * the query it answers. An error may come without its question (unbound's "refuse" does). Bytes
+ * behind the last record are left out. bytes stay borrowed by *out.
  */
 enum dns_answer_error dns_answer_parse(const uint8_t *bytes, size_t length, uint16_t id,
                                        const struct dns_question *asked, struct dns_answer *out);

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "dns/resolve/flights.h"
+#include "dns/resolve/fetches.h"
 #include "runtime/base/clock.h"
 
 #define REFRESH_MS 1000 /* between two looks at the hosts file */
@@ -11,7 +11,7 @@
 struct resolver {
     struct resolver_config config;
     struct upstreams *upstreams;
-    struct flights *flights;
+    struct fetches *fetches;
     uint64_t refresh_ms; /* when to look at the hosts file again */
     bool failing;        /* the latest question found no upstream that answers */
 
@@ -27,8 +27,8 @@ struct resolver *resolver_create(const struct resolver_config *config)
     if (resolver == NULL)
         return NULL;
     resolver->config = *config;
-    resolver->flights = flights_create(config->queries, config->client_limit);
-    if (resolver->flights != NULL)
+    resolver->fetches = fetches_create(config->queries, config->client_limit);
+    if (resolver->fetches != NULL)
         return resolver;
     free(resolver);
     return NULL;
@@ -38,7 +38,7 @@ void resolver_free(struct resolver *resolver)
 {
     if (resolver == NULL)
         return;
-    flights_free(resolver->flights);
+    fetches_free(resolver->fetches);
     free(resolver);
 }
 
@@ -55,12 +55,12 @@ void resolver_change(struct resolver *resolver, struct dns_local *local, uint32_
 
 unsigned resolver_waiting(const struct resolver *resolver)
 {
-    return flights_waiting(resolver->flights);
+    return fetches_waiting(resolver->fetches);
 }
 
 unsigned resolver_asking(const struct resolver *resolver)
 {
-    return flights_asking(resolver->flights);
+    return fetches_asking(resolver->fetches);
 }
 
 /* ---- answering ---- */
@@ -202,10 +202,10 @@ static bool answer_local(struct resolver *resolver, const struct dns_client *cli
 /* ---- asking ---- */
 
 /* False: the upstreams' table is full. */
-static bool ask_upstreams(struct resolver *resolver, const struct flight *flight,
+static bool ask_upstreams(struct resolver *resolver, const struct fetch *fetch,
                           const struct dns_query *query, uint64_t now_ms)
 {
-    if (!upstreams_ask(resolver->upstreams, flights_token(resolver->flights, flight), query, now_ms,
+    if (!upstreams_ask(resolver->upstreams, fetches_token(resolver->fetches, fetch), query, now_ms,
                        now_ms + resolver->config.timeout_ms))
         return false;
     resolver->config.counters->asked++;
@@ -213,34 +213,34 @@ static bool ask_upstreams(struct resolver *resolver, const struct flight *flight
 }
 
 /* NULL: a table is full. */
-static struct flight *start_flight(struct resolver *resolver, const struct dns_query *query,
-                                   uint64_t now_ms)
+static struct fetch *start_fetch(struct resolver *resolver, const struct dns_query *query,
+                                 uint64_t now_ms)
 {
-    struct flight *flight = flights_start(resolver->flights, query, now_ms);
+    struct fetch *fetch = fetches_start(resolver->fetches, query, now_ms);
 
-    if (flight == NULL)
+    if (fetch == NULL)
         return NULL;
-    if (!ask_upstreams(resolver, flight, query, now_ms)) {
-        flights_end(resolver->flights, flight);
+    if (!ask_upstreams(resolver, fetch, query, now_ms)) {
+        fetches_end(resolver->fetches, fetch);
         return NULL;
     }
-    return flight;
+    return fetch;
 }
 
-/* The flight of this question: one that there is, or a new one. NULL: a table is full. */
-static struct flight *board(struct resolver *resolver, const struct dns_query *query,
-                            uint64_t now_ms)
+/* The fetch of this question: one that there is, or a new one. NULL: a table is full. */
+static struct fetch *join_or_start(struct resolver *resolver, const struct dns_query *query,
+                                   uint64_t now_ms)
 {
-    struct flight *flight = flights_find(resolver->flights, query);
+    struct fetch *fetch = fetches_find(resolver->fetches, query);
 
-    if (flight != NULL) {
+    if (fetch != NULL) {
         resolver->config.counters->joined++;
-        return flight;
+        return fetch;
     }
-    flight = start_flight(resolver, query, now_ms);
-    if (flight != NULL && resolver->config.cache != NULL)
-        flights_join_line(resolver->flights, flight);
-    return flight;
+    fetch = start_fetch(resolver, query, now_ms);
+    if (fetch != NULL && resolver->config.cache != NULL)
+        fetches_await_stale(resolver->fetches, fetch);
+    return fetch;
 }
 
 static enum resolver_result wait_for_answer(struct resolver *resolver,
@@ -248,17 +248,16 @@ static enum resolver_result wait_for_answer(struct resolver *resolver,
                                             const struct dns_query *query, uint64_t now_ms)
 {
     struct dns_counters *counters = resolver->config.counters;
-    enum flights_room room = flights_reserve(resolver->flights, client);
-    struct flight *flight = room == FLIGHTS_ROOM ? board(resolver, query, now_ms) : NULL;
+    enum fetches_room room = fetches_reserve(resolver->fetches, client);
+    struct fetch *fetch = room == FETCHES_ROOM ? join_or_start(resolver, query, now_ms) : NULL;
 
-    if (flight != NULL) {
-        flights_wait(resolver->flights, flight, client, query,
-                     now_ms + resolver->config.timeout_ms);
+    if (fetch != NULL) {
+        fetches_wait(resolver->fetches, fetch, client, query, now_ms + resolver->config.timeout_ms);
         return RESOLVER_WAITING;
     }
-    if (room == FLIGHTS_ROOM)
-        flights_give_up(resolver->flights, client);
-    ++*(room == FLIGHTS_CLIENT_LIMIT ? &counters->limit_client_limit
+    if (room == FETCHES_ROOM)
+        fetches_give_up(resolver->fetches, client);
+    ++*(room == FETCHES_CLIENT_LIMIT ? &counters->limit_client_limit
                                      : &counters->limit_queries_limit);
     answer_servfail(resolver, client, query);
     return RESOLVER_ANSWERED;
@@ -267,21 +266,21 @@ static enum resolver_result wait_for_answer(struct resolver *resolver,
 /* ---- the cache ---- */
 
 /*
- * An expired answer, and the upstreams are known not to answer: it is given at once, and a flight
+ * An expired answer, and the upstreams are known not to answer: it is given at once, and a fetch
  * that nobody waits for finds out whether they do again. True: answered.
  */
 static bool answer_stale(struct resolver *resolver, const struct dns_client *client,
                          const struct dns_query *query, const struct dns_cache_hit *hit,
                          uint64_t now_ms)
 {
-    struct flight *flight = flights_find(resolver->flights, query);
+    struct fetch *fetch = fetches_find(resolver->fetches, query);
 
-    if (!resolver->failing && (flight == NULL || !flight->stale_given))
+    if (!resolver->failing && (fetch == NULL || !fetch->stale_given))
         return false;
     resolver->config.counters->stale++;
     answer_stored(resolver, client, query, &hit->stored, hit->age_s, true);
-    if (flight == NULL && (flight = start_flight(resolver, query, now_ms)) != NULL) {
-        flight->stale_given = true;
+    if (fetch == NULL && (fetch = start_fetch(resolver, query, now_ms)) != NULL) {
+        fetch->stale_given = true;
         resolver->config.counters->refreshed++;
     }
     return true;
@@ -336,26 +335,26 @@ static void give_stored(struct resolver *resolver, const struct waiter *waiter,
 }
 
 /* Gives those who wait what the cache still has. False: it has nothing. */
-static bool give_stale(struct resolver *resolver, struct flight *flight, uint64_t now_ms)
+static bool give_stale(struct resolver *resolver, struct fetch *fetch, uint64_t now_ms)
 {
-    struct dns_cache_key key = {&flight->question, flight->dnssec_ok, flight->checking_disabled};
+    struct dns_cache_key key = {&fetch->question, fetch->dnssec_ok, fetch->checking_disabled};
     struct dns_cache_hit hit;
     struct waiter *waiter;
 
     if (resolver->config.cache == NULL ||
         dns_cache_find(resolver->config.cache, &key, now_ms, &hit) == DNS_CACHE_MISS)
         return false;
-    while ((waiter = flights_take(resolver->flights, flight)) != NULL)
+    while ((waiter = fetches_take(resolver->fetches, fetch)) != NULL)
         give_stored(resolver, waiter, &hit);
     return true;
 }
 
-static void give_answer(struct resolver *resolver, struct flight *flight,
+static void give_answer(struct resolver *resolver, struct fetch *fetch,
                         const struct dns_stored *stored)
 {
     struct waiter *waiter;
 
-    while ((waiter = flights_take(resolver->flights, flight)) != NULL)
+    while ((waiter = fetches_take(resolver->fetches, fetch)) != NULL)
         answer_stored(resolver, &waiter->client, &waiter->query, stored, 0, false);
 }
 
@@ -365,21 +364,21 @@ static void give_servfail(struct resolver *resolver, const struct waiter *waiter
     answer_servfail(resolver, &waiter->client, &waiter->query);
 }
 
-static void give_failure(struct resolver *resolver, struct flight *flight, uint64_t *reason)
+static void give_failure(struct resolver *resolver, struct fetch *fetch, uint64_t *reason)
 {
     struct waiter *waiter;
 
-    while ((waiter = flights_take(resolver->flights, flight)) != NULL)
+    while ((waiter = fetches_take(resolver->fetches, fetch)) != NULL)
         give_servfail(resolver, waiter, reason);
 }
 
-/* Those whose patience is over, in whatever flight they are. */
+/* Those whose patience is over, in whatever fetch they are. */
 static void give_up(struct resolver *resolver, uint64_t now_ms)
 {
     uint64_t *reason = &resolver->config.counters->failures[UPSTREAM_TIMEOUT];
     struct waiter *waiter;
 
-    while ((waiter = flights_take_expired(resolver->flights, now_ms)) != NULL)
+    while ((waiter = fetches_take_expired(resolver->fetches, now_ms)) != NULL)
         give_servfail(resolver, waiter, reason);
 }
 
@@ -390,21 +389,21 @@ static bool resolves(const struct dns_answer *answer)
 }
 
 /* An answer came: it is kept, and given to those who wait. */
-static void take_answer(struct resolver *resolver, struct flight *flight,
+static void take_answer(struct resolver *resolver, struct fetch *fetch,
                         const struct dns_answer *answer, uint64_t now_ms)
 {
     struct dns_counters *counters = resolver->config.counters;
-    struct dns_cache_key key = {&flight->question, flight->dnssec_ok, flight->checking_disabled};
+    struct dns_cache_key key = {&fetch->question, fetch->dnssec_ok, fetch->checking_disabled};
     struct dns_stored stored;
 
-    if (!resolves(answer) && give_stale(resolver, flight, now_ms))
+    if (!resolves(answer) && give_stale(resolver, fetch, now_ms))
         return;
     if (!dns_stored_make(answer, resolver->stored_bytes, resolver->stored_ttls, DNS_RECORDS_MAX,
                          &stored)) {
-        give_failure(resolver, flight, &counters->limit_unusable_answer);
+        give_failure(resolver, fetch, &counters->limit_unusable_answer);
         return;
     }
-    give_answer(resolver, flight, &stored);
+    give_answer(resolver, fetch, &stored);
     if (answer->cacheable && resolver->config.cache != NULL)
         dns_cache_insert(resolver->config.cache, &key, answer, &stored, now_ms);
 }
@@ -415,42 +414,42 @@ static void take_answer(struct resolver *resolver, struct flight *flight,
  * --timeout, however many ask for it (RFC 9520 2.2 is about those that ask more often). True:
  * asked.
  */
-static bool ask_again(struct resolver *resolver, struct flight *flight, uint64_t now_ms)
+static bool ask_again(struct resolver *resolver, struct fetch *fetch, uint64_t now_ms)
 {
     give_up(resolver, now_ms);
-    const struct waiter *first = flights_first(flight);
+    const struct waiter *first = fetches_first(fetch);
     if (first == NULL)
         return false;
-    flights_renew(flight);
-    return ask_upstreams(resolver, flight, &first->query, now_ms);
+    fetches_renew(fetch);
+    return ask_upstreams(resolver, fetch, &first->query, now_ms);
 }
 
 void resolver_done(void *context, uint64_t token, enum upstream_failure failure,
                    const struct dns_answer *answer)
 {
     struct resolver *resolver = context;
-    struct flight *flight = flights_by_token(resolver->flights, token);
+    struct fetch *fetch = fetches_by_token(resolver->fetches, token);
     uint64_t now_ms = clock_ms();
 
-    if (flight == NULL)
+    if (fetch == NULL)
         return;
     resolver->failing = failure != UPSTREAM_ANSWERED && failure != UPSTREAM_FULL;
     if (failure == UPSTREAM_ANSWERED) {
-        take_answer(resolver, flight, answer, now_ms);
-    } else if (!give_stale(resolver, flight, now_ms)) {
-        if (failure == UPSTREAM_TIMEOUT && ask_again(resolver, flight, now_ms))
+        take_answer(resolver, fetch, answer, now_ms);
+    } else if (!give_stale(resolver, fetch, now_ms)) {
+        if (failure == UPSTREAM_TIMEOUT && ask_again(resolver, fetch, now_ms))
             return;
-        give_failure(resolver, flight, &resolver->config.counters->failures[failure]);
+        give_failure(resolver, fetch, &resolver->config.counters->failures[failure]);
     }
-    flights_end(resolver->flights, flight);
+    fetches_end(resolver->fetches, fetch);
 }
 
 /* ---- time ---- */
 
 int resolver_timeout(const struct resolver *resolver, uint64_t now_ms)
 {
-    const struct flight *first = flights_first_in_line(resolver->flights);
-    uint64_t due_ms = flights_deadline(resolver->flights);
+    const struct fetch *first = fetches_first_stale(resolver->fetches);
+    uint64_t due_ms = fetches_deadline(resolver->fetches);
 
     if (first != NULL && first->asked_ms + RESOLVER_STALE_MS < due_ms)
         due_ms = first->asked_ms + RESOLVER_STALE_MS;
@@ -461,11 +460,11 @@ int resolver_timeout(const struct resolver *resolver, uint64_t now_ms)
 
 void resolver_tick(struct resolver *resolver, uint64_t now_ms)
 {
-    struct flight *first;
+    struct fetch *first;
 
-    while ((first = flights_first_in_line(resolver->flights)) != NULL &&
+    while ((first = fetches_first_stale(resolver->fetches)) != NULL &&
            now_ms >= first->asked_ms + RESOLVER_STALE_MS) {
-        flights_leave_line(first);
+        fetches_leave_stale(first);
         first->stale_given = give_stale(resolver, first, now_ms);
     }
     give_up(resolver, now_ms);

@@ -2,27 +2,27 @@
 /*
  * From a query to its answer.
  *
- *   query -> readable? -> ours to answer? -> local name? -> in the cache? -> flight -> upstreams
+ *   query -> readable? -> ours to answer? -> local name? -> in the cache? -> fetch -> upstreams
  *              FORMERR      REFUSED, ANY      answer          answer           |
  *                                                                              v
  *   answers of all who wait <- cache <---------------------------------- answer or failure
  *
- * A flight is a question that the upstreams are working on (flights.h); whoever asks the same
+ * A fetch is a question that the upstreams are working on (fetches.h); whoever asks the same
  * meanwhile waits with it, each for its own time. Each client gets its answer in its own case, with
  * its id, and cut to what it can take.
  *
  * An answer that has expired is used when the upstreams have nothing better (RFC 8767): at once
- * if the latest question failed, else when the client has waited RESOLVER_STALE_MS. The flight goes
+ * if the latest question failed, else when the client has waited RESOLVER_STALE_MS. The fetch goes
  * on then, to refresh the cache.
  */
 #ifndef CAUSEWAY_DNS_RESOLVE_RESOLVER_H
 #define CAUSEWAY_DNS_RESOLVE_RESOLVER_H
 
 #include "dns/resolve/cache.h"
-#include "dns/serve/client.h"
-#include "dns/counters.h"
+#include "dns/resolve/client.h"
+#include "dns/resolve/counters.h"
 #include "dns/resolve/local.h"
-#include "dns/upstream/upstream.h"
+#include "dns/upstream/upstreams.h"
 
 #define RESOLVER_STALE_MS    1800 /* client response timer, RFC 8767 5 */
 #define RESOLVER_STALE_TTL_S 30   /* RFC 8767 4 */
@@ -30,7 +30,7 @@
 struct resolver; /* opaque */
 
 struct resolver_config {
-    unsigned queries;         /* waiting clients, and flights, in all */
+    unsigned queries;         /* waiting clients, and fetches, in all */
     unsigned client_limit;    /* waiting questions of one client */
     uint32_t timeout_ms;      /* when a client gets SERVFAIL, and how long upstreams are asked */
     uint32_t keepalive_100ms; /* idle time of streams, told to clients that ask (RFC 7828) */

@@ -22,9 +22,9 @@
 
 static bool evict_idle(struct streams *streams)
 {
-    for (uint32_t i = streams->quietest; i != STREAM_NONE; i = streams->connections[i].livelier) {
-        if (connection_is_idle(&streams->connections[i])) {
-            connection_close(&streams->connections[i], &streams->config.counters->streams_evicted);
+    for (uint32_t i = streams->quietest; i != STREAM_NONE; i = streams->all[i].livelier) {
+        if (stream_is_idle(&streams->all[i])) {
+            stream_close(&streams->all[i], &streams->config.counters->streams_evicted);
             return true;
         }
     }
@@ -37,7 +37,7 @@ static void admit(struct listener *listener, int fd, const struct ip_addr *who, 
     bool is_first = streams->open == 0;
 
     if ((streams->free == STREAM_NONE && !evict_idle(streams)) ||
-        !connection_start(listener, fd, who, now_ms)) {
+        !stream_start(listener, fd, who, now_ms)) {
         streams->config.counters->drop_streams_full++;
         close(fd);
         return;
@@ -141,11 +141,11 @@ void streams_flush(struct streams *streams)
         return;
     uint64_t now_ms = clock_ms();
     while (streams->marked != STREAM_NONE) {
-        struct connection *connection = &streams->connections[streams->marked];
-        streams->marked = connection->next_marked;
-        connection->marked = false;
-        if (connection_is_open(connection))
-            connection_resume(connection, now_ms);
+        struct stream *stream = &streams->all[streams->marked];
+        streams->marked = stream->next_marked;
+        stream->marked = false;
+        if (stream_is_open(stream))
+            stream_resume(stream, now_ms);
     }
 }
 
@@ -178,8 +178,8 @@ void streams_tick(struct streams *streams, uint64_t now_ms)
             listener->resting = false;
     }
     for (uint32_t i = streams->quietest, next; i != STREAM_NONE; i = next) {
-        next = streams->connections[i].livelier;
-        connection_check(&streams->connections[i], now_ms);
+        next = streams->all[i].livelier;
+        stream_check(&streams->all[i], now_ms);
     }
 }
 
@@ -193,7 +193,7 @@ unsigned streams_open(const struct streams *streams)
 struct streams *streams_create(const struct streams_config *config)
 {
     struct streams *streams =
-        calloc(1, sizeof(*streams) + config->connections * sizeof(struct connection));
+        calloc(1, sizeof(*streams) + config->connections * sizeof(struct stream));
 
     if (streams == NULL || (streams->blocks = stream_blocks_create(BLOCKS)) == NULL) {
         free(streams);
@@ -202,12 +202,12 @@ struct streams *streams_create(const struct streams_config *config)
     streams->config = *config;
     streams->free = streams->quietest = streams->liveliest = streams->marked = STREAM_NONE;
     for (uint32_t i = config->connections; i-- > 0; streams->free = i) {
-        struct connection *connection = &streams->connections[i];
-        connection->source.fd = -1;
-        connection->streams = streams;
-        connection->slot = i;
-        connection->livelier = streams->free;
-        stream_output_init(&connection->output);
+        struct stream *stream = &streams->all[i];
+        stream->source.fd = -1;
+        stream->streams = streams;
+        stream->index = i;
+        stream->livelier = streams->free;
+        stream_output_init(&stream->output);
     }
     return streams;
 }
@@ -215,7 +215,7 @@ struct streams *streams_create(const struct streams_config *config)
 void streams_free(struct streams *streams)
 {
     while (streams->quietest != STREAM_NONE)
-        connection_close(&streams->connections[streams->quietest], NULL);
+        stream_close(&streams->all[streams->quietest], NULL);
     for (unsigned i = 0; i < streams->listener_count; i++) {
         event_remove(streams->config.loop, &streams->listeners[i].source);
         close(streams->listeners[i].source.fd);

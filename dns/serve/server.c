@@ -123,6 +123,7 @@ static int make_upstreams(struct dns_server *server, struct failure *failure)
         .in_flight_max = config->queries,
         .idle_ms = UPSTREAM_IDLE_MS,
         .attempt_ms = UPSTREAM_ATTEMPT_MS,
+        .hedge_ms = UPSTREAM_HEDGE_MS,
         .done = resolver_done,
         .context = server->resolver,
     };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What listen_stream.c (listeners, and all connections together) and stream_connection.c (what
+ * What listen_stream.c (listeners, and all connections together) and stream.c (what
  * happens on one) share. The theory of operation is in listen_stream.h.
  */
 #ifndef CAUSEWAY_DNS_SERVE_STREAM_PRIVATE_H
@@ -20,11 +20,11 @@ struct listener {
     bool resting; /* accept() failed for want of something; tried again at the next tick */
 };
 
-struct connection {
+struct stream {
     struct event_source source; /* fd -1: free */
     struct streams *streams;
     const struct listener *listener;
-    uint32_t slot, generation;
+    uint32_t index, generation;
     struct ip_addr who;
     uint32_t events;            /* what the loop watches */
     uint32_t quieter, livelier; /* by the time of the latest query; free: next */
@@ -48,20 +48,19 @@ struct streams {
     unsigned open;
     uint64_t tick_ms; /* the next */
     uint8_t answer[STREAM_PREFIX_BYTES + DNS_MESSAGE_BYTES];
-    struct connection connections[];
+    struct stream all[];
 };
 
 /* Takes the connection fd into the first free place. False: there is none, or no memory in the
  * kernel. */
-bool connection_start(struct listener *listener, int fd, const struct ip_addr *who,
-                      uint64_t now_ms);
-bool connection_is_open(const struct connection *connection);
-bool connection_is_idle(const struct connection *connection);
+bool stream_start(struct listener *listener, int fd, const struct ip_addr *who, uint64_t now_ms);
+bool stream_is_open(const struct stream *stream);
+bool stream_is_idle(const struct stream *stream);
 /* reason: a counter, or NULL. */
-void connection_close(struct connection *connection, uint64_t *reason);
+void stream_close(struct stream *stream, uint64_t *reason);
 /* Goes on with one that late answers have marked. */
-void connection_resume(struct connection *connection, uint64_t now_ms);
+void stream_resume(struct stream *stream, uint64_t now_ms);
 /* Closes one that has been idle, or slow, for too long. */
-void connection_check(struct connection *connection, uint64_t now_ms);
+void stream_check(struct stream *stream, uint64_t now_ms);
 
 #endif

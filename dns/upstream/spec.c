@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dns/upstream/upstream.h"
+#include "dns/upstream/spec.h"
 
-#include <assert.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,20 +10,6 @@
 
 #define DNS_PORT 53
 #define TLS_PORT 853 /* RFC 7858 3.1 */
-
-static const char *const failure_names[] = {
-    [UPSTREAM_ANSWERED] = "answered", [UPSTREAM_NONE] = "no_upstream",
-    [UPSTREAM_TIMEOUT] = "timeout",   [UPSTREAM_CONNECT] = "connect",
-    [UPSTREAM_TLS_FAILED] = "tls",    [UPSTREAM_MISMATCH] = "mismatch",
-    [UPSTREAM_FULL] = "table_full",
-};
-static_assert(sizeof(failure_names) / sizeof(failure_names[0]) == UPSTREAM_FAILURE_COUNT,
-              "a name for every failure");
-
-const char *upstream_failure_name(enum upstream_failure failure)
-{
-    return failure_names[failure];
-}
 
 /* "ADDR", "ADDR4:PORT", "[ADDR6]", "[ADDR6]:PORT". */
 static bool parse_endpoint(const char *text, uint16_t default_port, struct upstream_spec *out)

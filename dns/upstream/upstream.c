@@ -1,331 +1,374 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Questions and the upstreams they are put to.
- *
- * A question is asked of the first healthy upstream in the order of preference. When that one loses
- * it, says SERVFAIL, REFUSED, NOTIMP or FORMERR, or takes longer than attempt_ms, the next one is
- * asked; the late answer of an earlier one still counts. An upstream that is down is passed over;
- * once its back-off is over, one question is put to it beside the one that works, and its answer
- * brings it back. When all have failed the round begins again, until the deadline or ROUNDS_MAX; if
- * every one is known to refuse connections, the question fails at once.
- *
- *   upstreams_ask -> question_next -> server_ask ... question_answered -> done()
- *                        ^-- question_failed, attempt over --'        '-> ended -> done()
- *
- * Memory is taken at creation. Failures go through the list `ended`, so that done() is never called
- * from within upstreams_ask().
- */
-#include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
+#include "dns/upstream/upstream.h"
 
-#include "dns/upstream/private.h"
-#include "runtime/base/clock.h"
+#include "dns/upstream/loss.h"
+#include "dns/upstream/place.h"
+#include "dns/upstream/quiet.h"
 
-#define ROUNDS_MAX 4
+#define ESTABLISH_MS 3000   /* connect and handshake: a SYN lost once or twice */
+#define PLAIN_MS     900000 /* a server without EDNS may learn it */
+#define HEDGES_WON   3      /* in a row, none overtaken: it works on one question at a time */
+#define TLS_TRIPS    3      /* TCP, TLS 1.3; 1.2 takes one more */
 
-uint16_t upstreams_random16(struct upstreams *upstreams)
+/* ---- life ---- */
+
+bool upstream_init(struct upstream *upstream, struct upstream_setup *setup, unsigned index)
 {
-    uint16_t value;
+    bool good;
 
-    if (upstreams->random_used + sizeof(value) > sizeof(upstreams->random)) {
-        size_t have = 0;
-        while (have < sizeof(upstreams->random)) {
-            ssize_t got = getrandom(upstreams->random + have, sizeof(upstreams->random) - have, 0);
-            if (got > 0)
-                have += (size_t)got;
-        }
-        upstreams->random_used = 0;
+    upstream->setup = setup;
+    upstream->index = index;
+    list_init(&upstream->waiting);
+    list_init(&upstream->hedging);
+    list_init(&upstream->lost);
+    good = attempts_init(&upstream->attempts, upstream, setup->in_flight_max, &setup->random);
+    for (unsigned i = 0; i < PIPELINES_MAX; i++) {
+        struct pipeline *pipeline = &upstream->pipelines[i];
+        pipeline->upstream = upstream;
+        list_init(&pipeline->open);
+        pipeline->connection = connection_create(setup->loop, setup->ready, pipeline);
+        good = good && pipeline->connection != NULL;
     }
-    memcpy(&value, upstreams->random + upstreams->random_used, sizeof(value));
-    upstreams->random_used += sizeof(value);
-    return value;
+    return good;
 }
 
-/* ---- the life of a question ---- */
-
-static void set_deadline(struct upstreams *upstreams, struct question *question)
+void upstream_free(struct upstream *upstream)
 {
-    struct list_node *place = upstreams->deadlines.previous;
-
-    /* Callers have one patience: the place is nearly always the end. */
-    while (place != &upstreams->deadlines &&
-           LIST_ENTRY(place, struct question, deadline_node)->deadline_ms > question->deadline_ms)
-        place = place->previous;
-    list_insert(place, &question->deadline_node);
+    for (unsigned i = 0; i < PIPELINES_MAX; i++)
+        connection_free(upstream->pipelines[i].connection);
+    tls_peer_forget(&upstream->tls);
+    attempts_free(&upstream->attempts);
 }
 
-static struct question *question_take(struct upstreams *upstreams)
+void upstream_assign(struct upstream *upstream, const struct upstream_spec *spec)
 {
-    if (list_empty(&upstreams->free))
-        return NULL;
-    struct question *question = LIST_ENTRY(upstreams->free.next, struct question, deadline_node);
-    list_remove(&question->deadline_node);
-    return question;
+    upstream->is_used = true;
+    upstream->spec = *spec;
+    upstream->stats = (struct upstream_stats){.healthy = true};
+    upstream_format(spec, upstream->stats.text);
+    tls_peer_forget(&upstream->tls);
+    upstream->tls =
+        (struct tls_peer){.context = upstream->setup->tls, .name = upstream->spec.tls_name};
+    upstream->health = (struct health){0};
+    upstream->log = (struct log_limit){0};
+    upstream->pipelines_max = PIPELINES_MAX;
+    upstream->order = ORDER_UNKNOWN;
+    upstream->window = upstream->setup->in_flight_max;
+    upstream->failed_ms = upstream->heard_ms = upstream->answer_ms = upstream->grow_ms =
+        upstream->plain_until_ms = 0;
+    upstream->round_trip_ms = upstream->hedges_won = upstream->vain_ends = 0;
 }
 
-static bool has_asks(const struct question *question)
+void upstream_retire(struct upstream *upstream)
 {
-    for (unsigned i = 0; i < UPSTREAMS_MAX; i++)
-        if (question->asks[i] != NULL)
-            return true;
-    return false;
-}
-
-/* Nothing will be asked for it any more. */
-static void question_rest(struct question *question)
-{
-    for (unsigned i = 0; i < UPSTREAMS_MAX; i++)
-        if (question->asks[i] != NULL)
-            server_forget(question->asks[i]);
-    list_remove(&question->deadline_node);
-    list_remove(&question->attempt_node);
-    question->current = NULL;
-}
-
-static void question_free(struct upstreams *upstreams, struct question *question)
-{
-    question_rest(question);
-    list_remove(&question->ended_node);
-    list_insert(&upstreams->free, &question->deadline_node);
-}
-
-static void question_end(struct upstreams *upstreams, struct question *question,
-                         enum upstream_failure failure)
-{
-    question_rest(question);
-    if (question->failure == UPSTREAM_ANSWERED)
-        question->failure = failure;
-    list_append(&upstreams->ended, &question->ended_node);
-}
-
-static struct server *choose(const struct upstreams *upstreams, const struct question *question,
-                             uint64_t now_ms)
-{
-    struct server *due = NULL, *waits = NULL;
-
-    for (unsigned i = 0; i < upstreams->count; i++) {
-        struct server *server = upstreams->order[i];
-        if (question->tried & 1u << server->slot)
-            continue;
-        if (!server->down)
-            return server;
-        if (due == NULL && server_is_due(server, now_ms))
-            due = server;
-        if (waits == NULL && !server_is_known_dead(server, now_ms))
-            waits = server;
-    }
-    return due != NULL ? due : waits;
-}
-
-static void arm_attempt(struct upstreams *upstreams, struct question *question, uint64_t now_ms)
-{
-    list_remove(&question->attempt_node);
-    question->attempt_ms = now_ms + upstreams->config.attempt_ms;
-    list_append(&upstreams->attempts, &question->attempt_node); /* all are equally long */
-}
-
-/* Asks the next upstream, waits for those that were asked, or ends it. */
-static void question_next(struct upstreams *upstreams, struct question *question, uint64_t now_ms)
-{
-    struct server *server;
-
-    question->current = NULL;
-    list_remove(&question->attempt_node);
-    for (;;) {
-        while ((server = choose(upstreams, question, now_ms)) != NULL) {
-            question->tried |= (uint8_t)(1u << server->slot);
-            if (question->asks[server->slot] != NULL || server_ask(server, question, now_ms)) {
-                question->current = server;
-                arm_attempt(upstreams, question, now_ms);
-                return;
-            }
-            question->failure = UPSTREAM_FULL;
-        }
-        if (has_asks(question))
-            return;
-        question->tried = 0;
-        if (question->is_refused || question->rounds++ >= ROUNDS_MAX ||
-            choose(upstreams, question, now_ms) == NULL)
-            break;
-    }
-    question_end(upstreams, question, upstreams->count == 0 ? UPSTREAM_NONE : UPSTREAM_CONNECT);
-}
-
-/* Is another upstream being asked, so that what this one did changes nothing? */
-static bool is_asked_elsewhere(const struct question *question, const struct server *server)
-{
-    return question->current != NULL && question->current != server &&
-           question->asks[question->current->slot] != NULL;
-}
-
-void question_failed(struct upstreams *upstreams, struct question *question,
-                     const struct server *server, enum upstream_failure failure, uint64_t now_ms)
-{
-    if (is_asked_elsewhere(question, server))
-        return;
-    question->failure = failure;
-    question_next(upstreams, question, now_ms);
-}
-
-static bool is_refusal(uint16_t rcode)
-{
-    return rcode == DNS_SERVFAIL || rcode == DNS_REFUSED || rcode == DNS_NOTIMP ||
-           rcode == DNS_FORMERR;
-}
-
-void question_answered(struct upstreams *upstreams, struct question *question,
-                       const struct server *server, const struct dns_answer *answer,
-                       uint64_t now_ms)
-{
-    uint64_t token = question->token;
-
-    if (is_refusal(answer->rcode)) {
-        question->is_refused = true;
-        question->rcode = answer->rcode;
-        if (is_asked_elsewhere(question, server))
-            return;
-        if (choose(upstreams, question, now_ms) != NULL) {
-            question_next(upstreams, question, now_ms);
-            return;
-        }
-    }
-    question_free(upstreams, question);
-    upstreams->config.done(upstreams->config.context, token, UPSTREAM_ANSWERED, answer);
-}
-
-/* ---- delivery ---- */
-
-/* The refusal that an upstream gave before others gave nothing: header and question are enough. */
-static bool make_refusal(const struct question *question, uint8_t *bytes, size_t size,
-                         struct dns_answer *answer)
-{
-    const struct dns_query *query = &question->query;
-    size_t length = DNS_HEADER_BYTES + query->question.name.length + 4u, at = DNS_HEADER_BYTES;
-
-    if (length > size)
-        return false;
-    memset(bytes, 0, DNS_HEADER_BYTES);
-    bytes[2] = (uint8_t)(0x80 | query->recursion_desired); /* QR, RD */
-    bytes[3] = (uint8_t)(0x80 | query->checking_disabled << 4 | (question->rcode & 15)); /* RA */
-    bytes[5] = 1;
-    memcpy(bytes + at, query->question.name.wire, query->question.name.length);
-    at += query->question.name.length;
-    bytes[at++] = (uint8_t)(query->question.type >> 8);
-    bytes[at++] = (uint8_t)query->question.type;
-    bytes[at++] = (uint8_t)(query->question.class >> 8);
-    bytes[at++] = (uint8_t)query->question.class;
-    return dns_answer_parse(bytes, at, 0, &query->question, answer) == DNS_ANSWER_OK;
-}
-
-static void deliver(struct upstreams *upstreams)
-{
-    uint8_t bytes[DNS_HEADER_BYTES + DNS_NAME_BYTES + 4];
-    struct dns_answer answer;
-
-    while (!list_empty(&upstreams->ended)) {
-        struct question *question = LIST_ENTRY(upstreams->ended.next, struct question, ended_node);
-        uint64_t token = question->token;
-        enum upstream_failure failure = question->failure;
-        bool is_refused =
-            question->is_refused && make_refusal(question, bytes, sizeof(bytes), &answer);
-        question_free(upstreams, question);
-        upstreams->config.done(upstreams->config.context, token,
-                               is_refused ? UPSTREAM_ANSWERED : failure,
-                               is_refused ? &answer : NULL);
-    }
-}
-
-void upstreams_settle(struct upstreams *upstreams, uint64_t now_ms)
-{
-    bool again = true;
-
-    /* Comes to an end: every ask that is lost uses up a resend, a server or a round. */
-    while (again) {
-        again = false;
-        for (unsigned i = 0; i < UPSTREAMS_MAX; i++)
-            again |= server_settle(&upstreams->servers[i], now_ms);
-        for (unsigned i = 0; i < UPSTREAMS_MAX; i++)
-            again |= server_flush(&upstreams->servers[i], now_ms);
-    }
-    deliver(upstreams);
+    upstream->is_used = false;
+    upstream_lose_all(upstream);
 }
 
 /* ---- asking ---- */
 
-/* An upstream that we would rather ask, and whose back-off is over, gets the question, too. */
-static void probe(struct upstreams *upstreams, struct question *question, uint64_t now_ms)
+static void queue(struct upstream *upstream, struct attempt *attempt)
 {
-    for (unsigned i = 0; i < upstreams->count; i++) {
-        struct server *server = upstreams->order[i];
-        if (server == question->current)
+    struct list_node *place = upstream->waiting.previous;
+
+    while (!attempt->is_again && place != &upstream->waiting &&
+           LIST_ENTRY(place, struct attempt, node)->is_again)
+        place = place->previous;
+    list_insert(place, &attempt->node);
+    upstream->is_new = true;
+}
+
+bool upstream_ask(struct upstream *upstream, struct question *question,
+                  const struct dns_query *query, struct attempt **place, bool again,
+                  uint64_t now_ms)
+{
+    struct attempt *attempt = attempts_take(&upstream->attempts);
+
+    if (attempt == NULL) {
+        upstream->stats.failures[UPSTREAM_FULL]++;
+        return false;
+    }
+    attempt->question = question;
+    attempt->query = query;
+    attempt->place = place;
+    attempt->turn_ms = now_ms;
+    *place = attempt;
+    attempt->is_again = again;
+    queue(upstream, attempt);
+    return true;
+}
+
+static void forget_one(struct attempt *attempt)
+{
+    struct attempts *attempts = &attempt->upstream->attempts;
+
+    if (attempt->state == ATTEMPT_OPEN)
+        attempts_orphan(attempts, attempt);
+    else
+        attempts_release(attempts, attempt);
+}
+
+void upstream_forget(struct attempt *attempt)
+{
+    struct attempt *twin = attempt->twin;
+
+    forget_one(attempt);
+    if (twin != NULL)
+        forget_one(twin);
+}
+
+bool upstream_is_unasked(const struct upstream *upstream)
+{
+    for (unsigned i = 0; i < PIPELINES_MAX; i++)
+        if (upstream->pipelines[i].count > 0)
+            return false;
+    return list_empty(&upstream->waiting);
+}
+
+void upstream_note_silence(struct upstream *upstream, const struct attempt *attempt,
+                           uint64_t now_ms)
+{
+    if (attempt->state != ATTEMPT_OPEN)
+        return;
+    if (upstream->heard_ms < attempt->turn_ms)
+        upstream_fails(upstream, UPSTREAM_TIMEOUT, "no answer", now_ms);
+    else if (upstream->answer_ms < attempt->turn_ms &&
+             health_name_silent(&upstream->health, &attempt->query->question.name))
+        upstream_fails(upstream, UPSTREAM_TIMEOUT, "no answer to many names", now_ms);
+    else
+        upstream->stats.failures[UPSTREAM_TIMEOUT]++;
+}
+
+/* ---- connections ---- */
+
+static void came_up(struct upstream *upstream, struct pipeline *pipeline, uint64_t now_ms)
+{
+    uint64_t taken_ms = now_ms - pipeline->opened_ms;
+
+    if (upstream->spec.kind == UPSTREAM_TLS)
+        taken_ms /= TLS_TRIPS;
+    upstream->round_trip_ms = (unsigned)taken_ms;
+    pipeline->was_up = true;
+    pipeline->quiet_since_ms = pipeline->used_ms = now_ms;
+    upstream->stats.connects++;
+    upstream->stats.tls_resumed += connection_is_resumed(pipeline->connection);
+}
+
+void upstream_advance(struct upstream *upstream, struct pipeline *pipeline, uint64_t now_us)
+{
+    struct connection *connection = pipeline->connection;
+
+    connection_advance(connection);
+    if (connection_state(connection) == CONNECTION_HANDSHAKE)
+        connection_fill(connection);
+    if (!pipeline->was_up && connection_state(connection) == CONNECTION_READY)
+        came_up(upstream, pipeline, now_us / 1000);
+}
+
+void upstream_finish(struct upstream *upstream, struct pipeline *pipeline, uint64_t now_ms)
+{
+    if (connection_state(pipeline->connection) == CONNECTION_ENDED)
+        pipeline_was_ended(upstream, pipeline, now_ms);
+}
+
+/* ---- answers ---- */
+
+static void note_mismatch(struct upstream *upstream, enum dns_answer_error error)
+{
+    upstream->stats.mismatches[error]++;
+    upstream->stats.failures[UPSTREAM_MISMATCH]++;
+    log_limited(&upstream->log, LOG_LEVEL_WARNING, "upstream %s: answer dropped: %s",
+                upstream->stats.text, dns_answer_error_name(error));
+}
+
+/* Was nothing answered behind the oldest question there since the hedge was sent? */
+static bool stayed_quiet(const struct attempt *first, const struct attempt *hedge)
+{
+    return first->pipeline->quiet_since_ms * 1000 < hedge->sent_us &&
+           pipeline_oldest(first->pipeline) != first;
+}
+
+/* What the order of answers says about the server. */
+static void note_order(struct upstream *upstream, const struct attempt *attempt, bool overtook)
+{
+    const struct attempt *twin = attempt->twin;
+
+    if (overtook) {
+        upstream->order = ORDER_ANY;
+        upstream->hedges_won = 0;
+    } else if (attempt->is_hedge && twin != NULL && twin->state == ATTEMPT_OPEN) {
+        upstream->hedges_won++;
+        if (upstream->hedges_won < HEDGES_WON && !stayed_quiet(twin, attempt))
             return;
-        if (server->down && server_is_due(server, now_ms) && server_is_unasked(server) &&
-            question->asks[server->slot] == NULL)
-            server_ask(server, question, now_ms); /* a full table needs no probe */
+        upstream->order = ORDER_STRICT;
+        twin->pipeline->check_ms = twin->pipeline->hedged_ms = 0; /* all the others at once */
     }
 }
 
-bool upstreams_ask(struct upstreams *upstreams, uint64_t token, const struct dns_query *query,
-                   uint64_t now_ms, uint64_t deadline_ms)
+static void note_alive(struct upstream *upstream, uint64_t now_ms)
 {
-    struct question *question = question_take(upstreams);
+    if (upstream->health.is_down)
+        log_limited(&upstream->log, LOG_LEVEL_INFO, "upstream %s answers again",
+                    upstream->stats.text);
+    health_answered(&upstream->health);
+    upstream->stats.healthy = true;
+    upstream->answer_ms = now_ms;
+}
 
-    if (question == NULL)
+static void note_answer(struct upstream *upstream, struct pipeline *pipeline,
+                        const struct attempt *attempt, uint64_t now_us)
+{
+    uint64_t now_ms = now_us / 1000;
+
+    note_order(upstream, attempt, pipeline_note_answer(pipeline, attempt, now_ms));
+    upstream->heard_ms = now_ms;
+    if (pipeline->answers == 1)
+        upstream->vain_ends = 0;
+    if (pipeline->answers >= 2 * (uint64_t)upstream->window &&
+        upstream->window < upstream->setup->in_flight_max)
+        upstream->window *= 2;
+    if (attempt->is_probe)
+        return;
+    upstream->stats.answers++;
+    upstream_note_latency(&upstream->stats, now_us - attempt->sent_us);
+    note_alive(upstream, now_ms);
+}
+
+/* A server that knows no EDNS may say so, or choke on it (RFC 6891 7): asked again without. */
+static bool fails_on_edns(const struct attempt *attempt, const struct dns_answer *answer)
+{
+    return attempt->has_edns && answer->opt_length == 0 &&
+           (answer->rcode == DNS_FORMERR || answer->rcode == DNS_NOTIMP);
+}
+
+static void ask_without_edns(struct upstream *upstream, struct attempt *attempt, uint64_t now_ms)
+{
+    upstream->plain_until_ms = now_ms + PLAIN_MS;
+    pipeline_remove(attempt);
+    attempts_drop_id(&upstream->attempts, attempt);
+    attempt->state = ATTEMPT_WAITING;
+    list_insert(&upstream->waiting, &attempt->node);
+}
+
+/* One message. True: the owner is to know. */
+static bool take_message(struct upstream *upstream, struct pipeline *pipeline, uint64_t now_us,
+                         struct upstream_event *event)
+{
+    struct attempt *attempt;
+    enum dns_answer_error error =
+        pipeline_receive(pipeline, &upstream->attempts, &attempt, &event->answer);
+
+    if (error != DNS_ANSWER_OK) {
+        note_mismatch(upstream, error);
+        event->is_spoiled = true;
+        event->question = attempt != NULL ? attempt->question : NULL;
+        return event->question != NULL;
+    }
+    note_answer(upstream, pipeline, attempt, now_us);
+    event->is_spoiled = false;
+    event->question = attempt->question;
+    if (event->answer.keepalive_100ms != UINT32_MAX)
+        pipeline->keepalive_ms = event->answer.keepalive_100ms * 100;
+    if (event->question != NULL && fails_on_edns(attempt, &event->answer)) {
+        ask_without_edns(upstream, attempt, now_us / 1000);
         return false;
-    question->token = token;
-    question->deadline_ms = deadline_ms;
-    question->tried = question->rounds = question->resends = 0;
-    question->is_refused = false;
-    question->failure = UPSTREAM_ANSWERED;
-    question->query = *query;
-    set_deadline(upstreams, question);
-    question_next(upstreams, question, now_ms);
-    if (question->current != NULL)
-        probe(upstreams, question, now_ms);
-    return true;
+    }
+    upstream->stats.late_answers += event->question == NULL && !attempt->is_probe;
+    attempts_release(&upstream->attempts, attempt);
+    return event->question != NULL;
+}
+
+bool upstream_receive(struct upstream *upstream, struct pipeline *pipeline, uint64_t now_us,
+                      struct upstream_event *event)
+{
+    for (;;) {
+        if (pipeline->is_taken)
+            pipeline_next(pipeline);
+        pipeline->is_taken = false;
+        if (!pipeline_has_message(pipeline) && pipeline_is_ready(pipeline))
+            connection_fill(pipeline->connection);
+        if (!pipeline_has_message(pipeline))
+            return false;
+        pipeline->is_taken = true;
+        if (take_message(upstream, pipeline, now_us, event))
+            return true;
+    }
+}
+
+/* ---- what follows ---- */
+
+static void write_out(struct upstream *upstream, struct pipeline *pipeline, uint64_t now_ms)
+{
+    uint64_t sent, received;
+
+    if (pipeline_is_closed(pipeline))
+        return;
+    if (pipeline_is_ready(pipeline))
+        connection_advance(pipeline->connection);
+    connection_take_counts(pipeline->connection, &sent, &received);
+    upstream->stats.bytes_sent += sent;
+    upstream->stats.bytes_received += received;
+    if (connection_state(pipeline->connection) == CONNECTION_ENDED)
+        pipeline_was_ended(upstream, pipeline, now_ms);
+    else
+        connection_watch(pipeline->connection);
+}
+
+void upstream_settle(struct upstream *upstream, uint64_t now_us)
+{
+    if (!upstream->is_used)
+        return;
+    upstream->is_new = false;
+    upstream_watch_quiet(upstream, now_us / 1000);
+    upstream_place(upstream, now_us);
+    for (unsigned i = 0; i < PIPELINES_MAX; i++)
+        write_out(upstream, &upstream->pipelines[i], now_us / 1000);
+}
+
+struct question *upstream_take_lost(struct upstream *upstream, enum upstream_failure *failure)
+{
+    if (list_empty(&upstream->lost))
+        return NULL;
+    struct attempt *attempt = LIST_ENTRY(upstream->lost.next, struct attempt, node);
+    struct question *question = attempt->question;
+    *failure = attempt->failure;
+    attempts_release(&upstream->attempts, attempt);
+    return question;
 }
 
 /* ---- time ---- */
 
-static void attempts_over(struct upstreams *upstreams, uint64_t now_ms)
+static uint64_t idle_ms(const struct upstream *upstream, const struct pipeline *pipeline)
 {
-    while (!list_empty(&upstreams->attempts)) {
-        struct question *question =
-            LIST_ENTRY(upstreams->attempts.next, struct question, attempt_node);
-        if (question->attempt_ms > now_ms)
-            return;
-        struct server *server = question->current;
-        assert(server != NULL); /* its turn is what the attempt measures */
-        if (question->asks[server->slot] != NULL)
-            server_note_silence(server, question->asks[server->slot], now_ms);
-        if (question->failure != UPSTREAM_MISMATCH)
-            question->failure = UPSTREAM_TIMEOUT;
-        question_next(upstreams, question, now_ms);
-    }
+    uint64_t own = upstream->setup->idle_ms, theirs = pipeline->keepalive_ms;
+
+    if (theirs == KEEPALIVE_NONE)
+        return own;
+    theirs -= theirs / 8; /* hang up first: less is asked in vain */
+    return theirs < own ? theirs : own;
 }
 
-static void deadlines_over(struct upstreams *upstreams, uint64_t now_ms)
+/* When the connection must have been established, or is closed for being idle. */
+static uint64_t limit_ms(const struct upstream *upstream, const struct pipeline *pipeline)
 {
-    while (!list_empty(&upstreams->deadlines)) {
-        struct question *question =
-            LIST_ENTRY(upstreams->deadlines.next, struct question, deadline_node);
-        if (question->deadline_ms > now_ms)
-            return;
-        question_end(upstreams, question, UPSTREAM_TIMEOUT);
-    }
+    if (pipeline_is_coming(pipeline))
+        return pipeline->opened_ms + ESTABLISH_MS;
+    if (pipeline_is_ready(pipeline) && pipeline->count == 0)
+        return pipeline->used_ms + idle_ms(upstream, pipeline);
+    return UINT64_MAX;
 }
 
-void upstreams_tick(struct upstreams *upstreams, uint64_t now_ms)
+void upstream_tick(struct upstream *upstream, uint64_t now_ms)
 {
-    attempts_over(upstreams, now_ms);
-    deadlines_over(upstreams, now_ms);
-    for (unsigned i = 0; i < UPSTREAMS_MAX; i++)
-        if (upstreams->servers[i].used)
-            server_tick(&upstreams->servers[i], now_ms);
-    upstreams_settle(upstreams, now_ms);
+    for (unsigned i = 0; i < PIPELINES_MAX; i++) {
+        struct pipeline *pipeline = &upstream->pipelines[i];
+        if (pipeline_is_closed(pipeline) || now_ms < limit_ms(upstream, pipeline))
+            continue;
+        if (pipeline_is_ready(pipeline))
+            pipeline_close(pipeline);
+        else
+            pipeline_not_established(upstream, pipeline, now_ms);
+    }
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -333,167 +376,23 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-int upstreams_timeout(const struct upstreams *upstreams, uint64_t now_ms)
+uint64_t upstream_next_ms(const struct upstream *upstream)
 {
     uint64_t next = UINT64_MAX;
+    bool is_open = false;
 
-    if (!list_empty(&upstreams->ended))
+    for (unsigned i = 0; i < PIPELINES_MAX; i++) {
+        const struct pipeline *pipeline = &upstream->pipelines[i];
+        if (pipeline_is_closed(pipeline))
+            continue;
+        is_open = true;
+        next = earlier(next, limit_ms(upstream, pipeline));
+        if (pipeline_is_ready(pipeline))
+            next = earlier(next, pipeline->check_ms);
+    }
+    if (!list_empty(&upstream->lost) || upstream->is_new)
         return 0;
-    if (!list_empty(&upstreams->deadlines))
-        next = LIST_ENTRY(upstreams->deadlines.next, struct question, deadline_node)->deadline_ms;
-    if (!list_empty(&upstreams->attempts))
-        next = earlier(
-            next, LIST_ENTRY(upstreams->attempts.next, struct question, attempt_node)->attempt_ms);
-    for (unsigned i = 0; i < UPSTREAMS_MAX; i++)
-        if (upstreams->servers[i].used)
-            next = earlier(next, server_next_ms(&upstreams->servers[i]));
-    if (next == UINT64_MAX)
-        return -1;
-    if (next <= now_ms)
-        return 0;
-    return next - now_ms > 3600000 ? 3600000 : (int)(next - now_ms);
-}
-
-/* ---- life ---- */
-
-static struct server *find_server(struct upstreams *upstreams, const struct upstream_spec *spec,
-                                  unsigned taken)
-{
-    for (unsigned i = 0; i < UPSTREAMS_MAX; i++)
-        if (upstreams->servers[i].used && !(taken & 1u << i) &&
-            upstream_equal(&upstreams->servers[i].spec, spec))
-            return &upstreams->servers[i];
-    return NULL;
-}
-
-static struct server *free_server(struct upstreams *upstreams)
-{
-    unsigned i = 0;
-
-    while (upstreams->servers[i].used)
-        i++;
-    return &upstreams->servers[i];
-}
-
-static void retire_others(struct upstreams *upstreams, unsigned kept)
-{
-    for (unsigned i = 0; i < UPSTREAMS_MAX; i++)
-        if (upstreams->servers[i].used && !(kept & 1u << i))
-            server_retire(&upstreams->servers[i]);
-}
-
-/* Questions start their round anew: what they tried were slots, and those change hands. */
-static void restart_rounds(struct upstreams *upstreams)
-{
-    struct list_node *node;
-
-    for (node = upstreams->deadlines.next; node != &upstreams->deadlines; node = node->next) {
-        struct question *question = LIST_ENTRY(node, struct question, deadline_node);
-        question->tried = question->rounds = 0;
-    }
-}
-
-void upstreams_replace(struct upstreams *upstreams, const struct upstream_spec *specs,
-                       unsigned count)
-{
-    struct server *order[UPSTREAMS_MAX] = {NULL};
-    uint64_t now_ms = clock_ms();
-    unsigned kept = 0;
-
-    if (count > UPSTREAMS_MAX)
-        count = UPSTREAMS_MAX;
-    for (unsigned i = 0; i < count; i++) {
-        order[i] = find_server(upstreams, &specs[i], kept);
-        if (order[i] != NULL)
-            kept |= 1u << order[i]->slot;
-    }
-    retire_others(upstreams, kept);
-    restart_rounds(upstreams);
-    upstreams->count = 0;
-    for (unsigned i = 0; i < count; i++) {
-        if (order[i] == NULL) {
-            order[i] = free_server(upstreams);
-            server_assign(order[i], &specs[i]);
-        }
-        upstreams->order[upstreams->count++] = order[i];
-    }
-    upstreams_settle(upstreams, now_ms);
-}
-
-static bool init_questions(struct upstreams *upstreams)
-{
-    unsigned count = upstreams->config.in_flight_max;
-
-    list_init(&upstreams->free);
-    list_init(&upstreams->deadlines);
-    list_init(&upstreams->attempts);
-    list_init(&upstreams->ended);
-    upstreams->random_used = sizeof(upstreams->random);
-    upstreams->questions = calloc(count, sizeof(*upstreams->questions));
-    if (upstreams->questions == NULL)
-        return false;
-    for (unsigned i = 0; i < count; i++) {
-        list_append(&upstreams->free, &upstreams->questions[i].deadline_node);
-        list_init(&upstreams->questions[i].attempt_node);
-        list_init(&upstreams->questions[i].ended_node);
-    }
-    return true;
-}
-
-static bool init_tls(struct upstreams *upstreams, struct failure *failure)
-{
-    bool wanted = false;
-
-    for (unsigned i = 0; i < upstreams->config.count; i++)
-        wanted |= upstreams->config.specs[i].kind == UPSTREAM_TLS;
-    if (!wanted)
-        return true;
-    upstreams->tls = tls_context_create(upstreams->config.tls_ca, failure);
-    return upstreams->tls != NULL;
-}
-
-struct upstreams *upstreams_create(struct event_loop *loop, const struct upstreams_config *config,
-                                   struct failure *failure)
-{
-    struct upstreams *upstreams = calloc(1, sizeof(*upstreams));
-    bool good = upstreams != NULL && ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS;
-
-    failure_set(failure, "no memory for %u questions", config->in_flight_max);
-    if (!good) {
-        free(upstreams);
-        return NULL;
-    }
-    upstreams->loop = loop;
-    upstreams->config = *config;
-    good = init_questions(upstreams);
-    for (unsigned i = 0; i < UPSTREAMS_MAX; i++)
-        good = server_init(&upstreams->servers[i], upstreams, i) && good;
-    if (!good || !init_tls(upstreams, failure)) {
-        upstreams_free(upstreams);
-        return NULL;
-    }
-    upstreams_replace(upstreams, config->specs, config->count);
-    return upstreams;
-}
-
-void upstreams_free(struct upstreams *upstreams)
-{
-    if (upstreams == NULL)
-        return;
-    for (unsigned i = 0; i < UPSTREAMS_MAX; i++)
-        server_free(&upstreams->servers[i]);
-    tls_context_free(upstreams->tls);
-    free(upstreams->questions);
-    free(upstreams);
-    ares_library_cleanup();
-}
-
-unsigned upstreams_count(const struct upstreams *upstreams)
-{
-    return upstreams->count;
-}
-
-const struct upstream_stats *upstreams_stats(const struct upstreams *upstreams, unsigned index)
-{
-    return &upstreams->order[index]->stats;
+    if (!list_empty(&upstream->waiting) && !is_open)
+        next = earlier(next, upstream->health.retry_ms);
+    return next;
 }

@@ -1,131 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where questions go: upstreams in order of preference, each over one long-lived stream.
+ * One upstream as its owner sees it: attempts go in; answers and lost attempts are fetched by the
+ * owner, which is never called back. The theory is in state.h.
+ *
+ * The owner brings an upstream to rest after each event: upstream_settle(), then
+ * upstream_take_lost() until there is none, again as long as something happened.
  */
 #ifndef CAUSEWAY_DNS_UPSTREAM_UPSTREAM_H
 #define CAUSEWAY_DNS_UPSTREAM_UPSTREAM_H
 
-#include "runtime/base/failure.h"
-#include "packet/addr.h"
-#include "dns/message/message.h"
-#include "runtime/base/event.h"
-#include "runtime/base/link.h"
+#include "dns/upstream/state.h"
 
-#define UPSTREAMS_MAX 8
-
-enum upstream_kind { UPSTREAM_TCP, UPSTREAM_TLS, UPSTREAM_LINK };
-
-#define UPSTREAM_TLS_NAME_BYTES 256
-#define UPSTREAM_TEXT_BYTES     (ADDR_TEXT_BYTES + UPSTREAM_TLS_NAME_BYTES + 16)
+/* False: no memory; upstream_free() in either case. Not used until upstream_assign(). */
+bool upstream_init(struct upstream *upstream, struct upstream_setup *setup, unsigned index);
+void upstream_free(struct upstream *upstream);
+void upstream_assign(struct upstream *upstream, const struct upstream_spec *spec);
+/* Hangs up; all attempts are lost, to be taken with upstream_take_lost(). */
+void upstream_retire(struct upstream *upstream);
 
 /*
- * "tcp://ADDR[:53]", "tls://ADDR[:853]#NAME", "vsock:CID:PORT" or "vsock://CID:PORT", "unix:PATH"
- * or "unix://PATH". An IPv6 address with a port stands in brackets.
+ * Puts the question to the upstream. query is borrowed until the attempt is gone; *place is set to
+ * the attempt, follows it while the upstream asks again, and is NULL when it is gone. again: it has
+ * been asked before, in vain. False: the table is full.
  */
-struct upstream_spec {
-    enum upstream_kind kind;
-    struct ip_addr address;
-    uint16_t port;
-    char tls_name[UPSTREAM_TLS_NAME_BYTES]; /* RFC 8310: whom the certificate must be for */
-    struct link_addr link;
+bool upstream_ask(struct upstream *upstream, struct question *question,
+                  const struct dns_query *query, struct attempt **place, bool again,
+                  uint64_t now_ms);
+/* The question has ended. */
+void upstream_forget(struct attempt *attempt);
+/* The attempt got no answer for as long as one may take; the question goes elsewhere as well. */
+void upstream_note_silence(struct upstream *upstream, const struct attempt *attempt,
+                           uint64_t now_ms);
+bool upstream_is_unasked(const struct upstream *upstream);
+
+/* ready() was called for the pipeline: goes on with its connection. Then upstream_receive() until
+ * there is nothing more, then upstream_finish(). */
+void upstream_advance(struct upstream *upstream, struct pipeline *pipeline, uint64_t now_us);
+
+struct upstream_event {
+    struct question *question;
+    bool is_spoiled; /* what came is no answer to it, and nothing else may come */
+    struct dns_answer answer;
 };
-bool upstream_parse(const char *text, struct upstream_spec *out, struct failure *failure);
+/* The attempt is gone, unless it was spoiled; answer borrows until the next call. */
+bool upstream_receive(struct upstream *upstream, struct pipeline *pipeline, uint64_t now_us,
+                      struct upstream_event *event);
+void upstream_finish(struct upstream *upstream, struct pipeline *pipeline, uint64_t now_ms);
 
-/* tcp://ADDR:53, as resolvers from a file or the handshake are asked. */
-void upstream_from_address(const struct ip_addr *address, struct upstream_spec *out);
+/* Sends, hedges, opens connections, writes out. */
+void upstream_settle(struct upstream *upstream, uint64_t now_us);
+/* NULL: none was lost. */
+struct question *upstream_take_lost(struct upstream *upstream, enum upstream_failure *failure);
 
-/* Text form into out[UPSTREAM_TEXT_BYTES]; returns out. upstream_parse() reads it back. */
-const char *upstream_format(const struct upstream_spec *spec, char *out);
-bool upstream_equal(const struct upstream_spec *a, const struct upstream_spec *b);
-
-enum upstream_failure {
-    UPSTREAM_ANSWERED = 0,
-    UPSTREAM_NONE,       /* no upstream is configured or known yet */
-    UPSTREAM_TIMEOUT,    /* the deadline passed */
-    UPSTREAM_CONNECT,    /* refused, unreachable, reset */
-    UPSTREAM_TLS_FAILED, /* no handshake, or a certificate that is not good for the name */
-    UPSTREAM_MISMATCH,   /* answers came that were not for the question */
-    UPSTREAM_FULL,       /* the table of questions in flight is full */
-    UPSTREAM_FAILURE_COUNT
-};
-const char *upstream_failure_name(enum upstream_failure failure);
-
-struct upstreams; /* opaque */
-
-/*
- * Called once per question, never from within upstreams_ask(). With UPSTREAM_ANSWERED *answer is a
- * checked answer to the very question (any rcode; SERVFAIL, REFUSED, NOTIMP and FORMERR only after
- * the other upstreams were tried too), borrowed for the call; otherwise NULL. It may ask; it must
- * not replace or free.
- */
-typedef void upstream_done(void *context, uint64_t token, enum upstream_failure failure,
-                           const struct dns_answer *answer);
-
-#define UPSTREAM_IN_FLIGHT_LIMIT 16384 /* leaves ids (16 bits) hard to guess */
-#define UPSTREAM_ATTEMPT_MS      1500
-#define UPSTREAM_IDLE_MS         10000
-
-struct upstreams_config {
-    struct upstream_spec specs[UPSTREAMS_MAX];
-    unsigned count;
-    const char *tls_ca;     /* PEM bundle or directory; NULL: the system's */
-    unsigned in_flight_max; /* questions in all, 1..UPSTREAM_IN_FLIGHT_LIMIT */
-    unsigned idle_ms;       /* close a connection unused this long (RFC 7766 6.2.3) */
-    unsigned attempt_ms;    /* how long one upstream may take before the next is asked, too */
-    upstream_done *done;
-    void *context;
-};
-
-/*
- * NULL with a sentence in error. config is copied. Opens what it will ever need from the file
- * system (certificates); the sandbox may be entered behind it.
- */
-struct upstreams *upstreams_create(struct event_loop *loop, const struct upstreams_config *config,
-                                   struct failure *failure);
-void upstreams_free(struct upstreams *upstreams);
-
-/*
- * Replaces the upstreams (handshake, resolv.conf changed): questions in flight go on; an upstream
- * that stays keeps its connection. tls:// only if there was one at creation.
- */
-void upstreams_replace(struct upstreams *upstreams, const struct upstream_spec *specs,
-                       unsigned count);
-
-/*
- * Asks; query is copied. deadline_ms: monotonic, when done() must have come. False: the table of
- * questions is full, and done() will not come. What was asked leaves with the next
- * upstreams_tick(), which is due at once.
- */
-bool upstreams_ask(struct upstreams *upstreams, uint64_t token, const struct dns_query *query,
-                   uint64_t now_ms, uint64_t deadline_ms) __attribute__((warn_unused_result));
-
-/* Milliseconds until upstreams_tick() must be called, -1: nothing waits. */
-int upstreams_timeout(const struct upstreams *upstreams, uint64_t now_ms);
-void upstreams_tick(struct upstreams *upstreams, uint64_t now_ms);
-
-#define UPSTREAM_LATENCY_BUCKETS 16 /* bucket i: below 2^i units; the last is open */
-#define UPSTREAM_LATENCY_UNIT_US 250
-#define UPSTREAM_COUNTERS(X)                                                                       \
-    X(queries)                                                                                     \
-    X(answers)                                                                                     \
-    X(late_answers)   /* came when the question had been answered or given up */                   \
-    X(connects)       /* connections that came up */                                               \
-    X(reconnect_asks) /* asked again because their connection was lost */                          \
-    X(tls_resumed)    /* of connects: with a session of an earlier one */                          \
-    X(bytes_sent)                                                                                  \
-    X(bytes_received)                                                                              \
-    X(latency_sum_us)
-struct upstream_stats {
-    char text[UPSTREAM_TEXT_BYTES];
-    bool healthy;
-#define X(name) uint64_t name;
-    UPSTREAM_COUNTERS(X)
-#undef X
-    uint64_t failures[UPSTREAM_FAILURE_COUNT];
-    uint64_t mismatches[DNS_ANSWER_ERROR_COUNT];
-    uint64_t latency[UPSTREAM_LATENCY_BUCKETS];
-};
-unsigned upstreams_count(const struct upstreams *upstreams);
-const struct upstream_stats *upstreams_stats(const struct upstreams *upstreams, unsigned index);
+void upstream_tick(struct upstream *upstream, uint64_t now_ms);
+uint64_t upstream_next_ms(const struct upstream *upstream); /* when it wants a tick */
 
 #endif

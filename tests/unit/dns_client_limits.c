@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dns/serve/client_limits.h"
+#include "dns/resolve/client_limits.h"
 
 #include "tests/unit/support.h"
 

@@ -190,7 +190,9 @@ static void checks_whose_answer_it_is(void **state)
     assert_int_equal(dns_answer_parse(b.bytes, b.length, 0x1234, &other, &answer),
                      DNS_ANSWER_QUESTION);
     other = asked;
-    other.name.wire[1] ^= 0x20; /* the case is part of what we asked (0x20) */
+    other.name.wire[1] ^= 0x20; /* some servers answer in a case of their own */
+    assert_int_equal(dns_answer_parse(b.bytes, b.length, 0x1234, &other, &answer), DNS_ANSWER_OK);
+    other.name.wire[1] ^= 0x01;
     assert_int_equal(dns_answer_parse(b.bytes, b.length, 0x1234, &other, &answer),
                      DNS_ANSWER_QUESTION);
     b.bytes[2] = 0;
@@ -216,8 +218,31 @@ static void reads_an_answer(void **state)
     assert_int_equal(answer.keepalive_100ms, 300);
     assert_int_equal(answer.opt_length, 17);
     assert_int_equal(answer.opt, b.length - 17);
-    put16(&b, 0); /* trailing bytes */
-    assert_int_equal(parse_answer(&b, &answer), DNS_ANSWER_FORMAT);
+    put16(&b, 0); /* bytes behind it are left out */
+    assert_int_equal(parse_answer(&b, &answer), DNS_ANSWER_OK);
+    assert_int_equal(answer.length, b.length - 2);
+}
+
+/* unbound's "refuse" sends a header alone. */
+static void errors_may_lack_their_question(void **state)
+{
+    struct dns_question asked = {.type = DNS_TYPE_A, .class = DNS_CLASS_IN};
+    uint8_t bytes[DNS_HEADER_BYTES] = {0x12, 0x34, 0x80, 0x85};
+    struct dns_answer answer;
+
+    (void)state;
+    assert_true(dns_name_from_text("example.com", &asked.name));
+    assert_int_equal(dns_answer_parse(bytes, sizeof(bytes), 0x1234, &asked, &answer),
+                     DNS_ANSWER_OK);
+    assert_true(answer.is_bare && answer.rcode == DNS_REFUSED && !answer.cacheable);
+    assert_int_equal(dns_answer_parse(bytes, sizeof(bytes), 0x1235, &asked, &answer),
+                     DNS_ANSWER_ID);
+    bytes[3] = 0x83; /* NXDOMAIN of what? */
+    assert_int_equal(dns_answer_parse(bytes, sizeof(bytes), 0x1234, &asked, &answer),
+                     DNS_ANSWER_FORMAT);
+    bytes[3] = 0x80;
+    assert_int_equal(dns_answer_parse(bytes, sizeof(bytes), 0x1234, &asked, &answer),
+                     DNS_ANSWER_FORMAT);
 }
 
 static void cut_answers_are_refused(void **state)
@@ -424,6 +449,7 @@ int main(void)
         cmocka_unit_test(builds_what_upstreams_are_asked),
         cmocka_unit_test(checks_whose_answer_it_is),
         cmocka_unit_test(reads_an_answer),
+        cmocka_unit_test(errors_may_lack_their_question),
         cmocka_unit_test(cut_answers_are_refused),
         cmocka_unit_test(ttls_mean_what_they_mean),
         cmocka_unit_test(negative_answers),

@@ -59,9 +59,9 @@ static void take_answer(const struct dns_client *client, size_t length)
 {
     if (length == 0)
         return;
-    w.answers[client->slot]++;
-    w.message[client->slot].length = 0;
-    put_bytes(&w.message[client->slot], w.out, length);
+    w.answers[client->index]++;
+    w.message[client->index].length = 0;
+    put_bytes(&w.message[client->index], w.out, length);
 }
 
 static const struct dns_transport transport = {
@@ -97,7 +97,7 @@ static int stop(void **state)
 static enum resolver_result ask(unsigned slot, const char *name, uint64_t ago_ms)
 {
     struct dns_client client = {.transport = &transport,
-                                .slot = slot,
+                                .index = slot,
                                 .who = {.version = 4, .bytes = {10, 0, 0, (uint8_t)slot}}};
     struct dns_build query;
 
@@ -146,7 +146,7 @@ static void assert_at_rest(void)
     assert_int_equal(resolver_timeout(w.resolver, w.now_ms), -1);
 }
 
-/* ---- flights ---- */
+/* ---- fetches ---- */
 
 static void same_question_is_asked_once(void **state)
 {
@@ -161,7 +161,7 @@ static void same_question_is_asked_once(void **state)
     assert_at_rest();
 }
 
-/* Its flight fails when the first has waited long enough; the second has not. */
+/* Its fetch fails when the first has waited long enough; the second has not. */
 static void who_joined_late_is_asked_for_again(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "dns/upstream/upstream.h"
+#include "dns/upstream/stats.h"
 
 #include "tests/unit/support.h"
 

@@ -390,6 +390,7 @@ int world_setup(void **state)
         .in_flight_max = 512,
         .idle_ms = LONG_MS,
         .attempt_ms = LONG_MS,
+        .hedge_ms = LONG_MS,
         .done = on_done,
     };
     return event_loop_init(&world.loop);

@@ -8,7 +8,7 @@
 
 #include <openssl/ssl.h>
 
-#include "dns/upstream/upstream.h"
+#include "dns/upstream/upstreams.h"
 #include "tests/unit/support.h"
 
 /* How a scripted server treats a query. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Counters of the server side. One thread: plain numbers. Those of the cache and of each upstream
  * are kept there. */
-#ifndef CAUSEWAY_DNS_COUNTERS_H
-#define CAUSEWAY_DNS_COUNTERS_H
+#ifndef CAUSEWAY_DNS_RESOLVE_COUNTERS_H
+#define CAUSEWAY_DNS_RESOLVE_COUNTERS_H
 
 #include <stdint.h>
 
-#include "dns/upstream/upstream.h"
+#include "dns/upstream/stats.h"
 
 #define DNS_COUNTERS(X)                                                                            \
     X(queries_udp)                                                                                 \

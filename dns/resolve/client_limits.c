@@ -5,7 +5,7 @@
  * none left is taken out by moving later entries of its cluster back, so no tombstones gather. The
  * hash is keyed: a stranger cannot choose addresses that meet in one cluster.
  */
-#include "dns/serve/client_limits.h"
+#include "dns/resolve/client_limits.h"
 
 #include <assert.h>
 #include <stdlib.h>

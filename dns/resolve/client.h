@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who asked, and how the answer finds back: what a listener tells the resolver. */
-#ifndef CAUSEWAY_DNS_SERVE_CLIENT_H
-#define CAUSEWAY_DNS_SERVE_CLIENT_H
+#ifndef CAUSEWAY_DNS_RESOLVE_CLIENT_H
+#define CAUSEWAY_DNS_RESOLVE_CLIENT_H
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -31,7 +31,7 @@ struct dns_client {
     bool late;          /* set by the resolver: this client waited for its answer */
     struct ip_addr who; /* whose limit it counts against; version 0: bytes hold a CID, or nothing */
     /* streams: which connection; one that took its place has another generation */
-    uint32_t slot, generation;
+    uint32_t index, generation;
     /* datagrams: where from, and the address that was asked (version 0: the socket's own) */
     union {
         struct sockaddr any;

@@ -3,8 +3,8 @@
  * Doubly linked lists whose nodes are embedded in what they link. A list is a node of its own; a
  * node that is in no list points at itself, so that taking it out twice does no harm.
  */
-#ifndef CAUSEWAY_DNS_LIST_H
-#define CAUSEWAY_DNS_LIST_H
+#ifndef CAUSEWAY_RUNTIME_BASE_LIST_H
+#define CAUSEWAY_RUNTIME_BASE_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>

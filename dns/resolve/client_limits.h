@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How many questions of each client are waiting: a table of fixed size, keyed by address. */
-#ifndef CAUSEWAY_DNS_SERVE_CLIENT_LIMITS_H
-#define CAUSEWAY_DNS_SERVE_CLIENT_LIMITS_H
+#ifndef CAUSEWAY_DNS_RESOLVE_CLIENT_LIMITS_H
+#define CAUSEWAY_DNS_RESOLVE_CLIENT_LIMITS_H
 
 #include <stdbool.h>
 
