@@ -28,6 +28,7 @@ struct dns_transport {
 struct dns_client {
     const struct dns_transport *transport;
     void *listener;     /* outlives every question */
+    bool is_link;       /* another causeway-dns, which has a client of its own */
     bool late;          /* set by the resolver: this client waited for its answer */
     struct ip_addr who; /* whose limit it counts against; version 0: bytes hold a CID, or nothing */
     /* streams: which connection; one that took its place has another generation */

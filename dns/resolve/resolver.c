@@ -243,6 +243,12 @@ static struct fetch *join_or_start(struct resolver *resolver, const struct dns_q
     return fetch;
 }
 
+/* Who asks over a link wants to hear of a failure before its own patience is over. */
+static uint64_t patience_ms(const struct resolver *resolver, const struct dns_client *client)
+{
+    return client->is_link ? resolver->config.timeout_ms / 4 * 3 : resolver->config.timeout_ms;
+}
+
 static enum resolver_result wait_for_answer(struct resolver *resolver,
                                             const struct dns_client *client,
                                             const struct dns_query *query, uint64_t now_ms)
@@ -252,7 +258,8 @@ static enum resolver_result wait_for_answer(struct resolver *resolver,
     struct fetch *fetch = room == FETCHES_ROOM ? join_or_start(resolver, query, now_ms) : NULL;
 
     if (fetch != NULL) {
-        fetches_wait(resolver->fetches, fetch, client, query, now_ms + resolver->config.timeout_ms);
+        fetches_wait(resolver->fetches, fetch, client, query,
+                     now_ms + patience_ms(resolver, client));
         return RESOLVER_WAITING;
     }
     if (room == FETCHES_ROOM)

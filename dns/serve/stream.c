@@ -163,6 +163,7 @@ static bool ask(struct stream *stream, const uint8_t *query, size_t length, uint
         .transport = &transport,
         .listener = streams,
         .who = stream->who,
+        .is_link = stream->listener->where.is_link,
         .index = stream->index,
         .generation = stream->generation,
     };

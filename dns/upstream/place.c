@@ -77,11 +77,8 @@ static bool send_on(struct upstream *upstream, struct pipeline *pipeline, struct
                     uint64_t now_us)
 {
     attempt->has_edns = now_us / 1000 >= upstream->plain_until_ms && !attempt->is_probe;
-    if (!pipeline_send(pipeline, &upstream->attempts, attempt, upstream->spec.kind == UPSTREAM_TLS,
-                       now_us))
-        return false;
-    upstream->stats.queries += !attempt->is_probe;
-    return true;
+    return pipeline_send(pipeline, &upstream->attempts, attempt,
+                         upstream->spec.kind == UPSTREAM_TLS, now_us);
 }
 
 /* Second attempts: those that find no other connection wait for one, or are not made. */

@@ -22,7 +22,7 @@ const char *upstream_failure_name(enum upstream_failure failure);
 #define UPSTREAM_LATENCY_BUCKETS 16    /* bucket i: below 2^i units; the last is open */
 #define UPSTREAM_LATENCY_UNIT_US 250
 #define UPSTREAM_COUNTERS(X)                                                                       \
-    X(queries)                                                                                     \
+    X(queries) /* questions put to it */                                                           \
     X(answers)                                                                                     \
     X(late_answers)   /* came when the question had been answered or given up */                   \
     X(connects)       /* connections that came up */                                               \

@@ -94,6 +94,7 @@ bool upstream_ask(struct upstream *upstream, struct question *question,
     attempt->turn_ms = now_ms;
     *place = attempt;
     attempt->is_again = again;
+    upstream->stats.queries++;
     queue(upstream, attempt);
     return true;
 }

@@ -118,7 +118,10 @@ class Upstream:
         with self.lock:
             held, self.held = self.held, []
             for stream, data in held:
-                self.send(stream, answer(data))
+                try:
+                    self.send(stream, answer(data))
+                except OSError:
+                    pass  # who asked has hung up, which a server has to live with
 
     def wait_held(self, count):
         wait_for(lambda: len(self.held) >= count, f"{count} questions at the upstream")

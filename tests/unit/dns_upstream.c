@@ -102,7 +102,7 @@ static void test_environment_changes_nothing(void **state)
     world_create(one.address, NULL);
     world_ask(1, "a", 0);
     WORLD_UNTIL(one.held_count == 1);
-    /* retrans:1 would have c-ares give up meanwhile. */
+    /* Resolver libraries heed these; a patience of one millisecond would be over by now. */
     for (unsigned i = 0; i < 20; i++)
         world_turn();
     fake_release(&one, 0);
