@@ -13,16 +13,12 @@ bool attempts_init(struct attempts *attempts, struct upstream *upstream, unsigne
     list_init(&attempts->free);
     list_init(&attempts->orphans);
     attempts->random = random;
+    attempts->upstream = upstream;
+    attempts->count = count;
+    attempts->untouched = 0;
     attempts->all = calloc(count, sizeof(*attempts->all));
     attempts->by_id = calloc(ID_COUNT, sizeof(*attempts->by_id));
-    if (attempts->all == NULL || attempts->by_id == NULL)
-        return false;
-    for (unsigned i = 0; i < count; i++) {
-        attempts->all[i].upstream = upstream;
-        list_init(&attempts->all[i].orphan_node);
-        list_append(&attempts->free, &attempts->all[i].node);
-    }
-    return true;
+    return attempts->all != NULL && attempts->by_id != NULL;
 }
 
 void attempts_free(struct attempts *attempts)
@@ -31,8 +27,19 @@ void attempts_free(struct attempts *attempts)
     free(attempts->by_id);
 }
 
+static void touch_next(struct attempts *attempts)
+{
+    struct attempt *attempt = &attempts->all[attempts->untouched++];
+
+    attempt->upstream = attempts->upstream;
+    list_init(&attempt->orphan_node);
+    list_append(&attempts->free, &attempt->node);
+}
+
 struct attempt *attempts_take(struct attempts *attempts)
 {
+    if (list_empty(&attempts->free) && attempts->untouched < attempts->count)
+        touch_next(attempts);
     if (list_empty(&attempts->free) && !list_empty(&attempts->orphans))
         attempts_release(attempts, LIST_ENTRY(attempts->orphans.next, struct attempt, orphan_node));
     if (list_empty(&attempts->free))

@@ -47,11 +47,14 @@ struct attempt {
 struct attempts {
     struct list_node free, orphans;
     struct attempt *all;
+    unsigned count, untouched; /* from `untouched` on none was used yet: no memory behind them */
+    struct upstream *upstream;
     uint16_t *by_id; /* index of the attempt + 1, 0: not in use */
     struct random_pool *random;
 };
 
-/* count: 1..UPSTREAM_IN_FLIGHT_LIMIT. False: no memory; attempts_free() in either case. */
+/* count: 1..2 * UPSTREAM_IN_FLIGHT_LIMIT, so that ids are left. False: no memory; attempts_free()
+ * in either case. */
 bool attempts_init(struct attempts *attempts, struct upstream *upstream, unsigned count,
                    struct random_pool *random);
 void attempts_free(struct attempts *attempts);

@@ -21,7 +21,8 @@ bool upstream_init(struct upstream *upstream, struct upstream_setup *setup, unsi
     list_init(&upstream->waiting);
     list_init(&upstream->hedging);
     list_init(&upstream->lost);
-    good = attempts_init(&upstream->attempts, upstream, setup->in_flight_max, &setup->random);
+    /* Twice as many: second attempts take no question's place. */
+    good = attempts_init(&upstream->attempts, upstream, 2 * setup->in_flight_max, &setup->random);
     for (unsigned i = 0; i < PIPELINES_MAX; i++) {
         struct pipeline *pipeline = &upstream->pipelines[i];
         pipeline->upstream = upstream;
