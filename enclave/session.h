@@ -26,6 +26,7 @@
 #include "runtime/lane/frame_reader.h"
 #include "runtime/base/json.h"
 #include "runtime/lane/lane.h"
+#include "runtime/lane/tap_table.h"
 #include "runtime/base/notify.h"
 
 enum dial_state { DIAL_WAITING, DIAL_CONNECTING, DIAL_HANDSHAKE, DIAL_RUNNING };

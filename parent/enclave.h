@@ -18,6 +18,7 @@
 #include "parent/config.h"
 #include "runtime/base/json.h"
 #include "runtime/lane/lane.h"
+#include "runtime/lane/tap_table.h"
 #include "runtime/base/log.h"
 #include "runtime/host/netdev.h"
 

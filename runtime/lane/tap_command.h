@@ -5,7 +5,7 @@
 
 #include "runtime/base/failure.h"
 #include "runtime/base/control.h"
-#include "runtime/lane/taps.h"
+#include "runtime/lane/tap_table.h"
 
 /* A row for a table of commands; run calls tap_command() with the daemon's table. */
 #define TAP_COMMAND(function)                                                                      \
@@ -14,6 +14,10 @@
         .arguments = "[snap=BYTES] [which=WHICH] [enclave=NAME] [filter=PROGRAM]", .maximum = 4,   \
         .run = (function)                                                                          \
     }
+
+/* "capture KEY=VALUE..." of the control protocol, docs/control.md. False with a sentence. */
+bool tap_parse_wish(unsigned count, const char *const *words, struct tap_wish *out,
+                    struct failure *failure);
 
 /* Begins a capture that lasts as long as the client's connection. */
 bool tap_command(struct tap_table *table, const struct control_request *request, struct json *reply,

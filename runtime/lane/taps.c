@@ -1,19 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/lane/taps.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include <time.h>
 
-#include "runtime/lane/lane.h"
-#include "runtime/base/options.h"
-
-#define SETTLE_MS 20 /* between looks whether lanes have let go */
-
-/* ---- the lane's end ---- */
+/* ---- one port ---- */
 
 static bool is_wanted(const struct tap_port *port, const uint8_t *packet, uint32_t length,
                       enum tap_direction direction, uint16_t reason)
@@ -70,226 +61,62 @@ void tap_packet(struct tap_port *port, const uint8_t *packet, uint32_t length,
     __atomic_store_n(&port->ring->head, port->head, __ATOMIC_RELEASE);
 }
 
-/* ---- lanes ---- */
+/* ---- a lane's taps ---- */
 
-static void attach(struct tap_table *table, struct tap_capture *capture,
-                   const struct tap_lane *lane)
+void taps_init(struct taps *taps)
 {
-    unsigned index = (unsigned)(capture - table->captures), place = capture->ring_count;
-
-    if (capture->wish.enclave[0] != '\0' && strcmp(capture->wish.enclave, lane->enclave) != 0)
-        return;
-    if (place == TAP_RINGS_MAX) {
-        capture->left_out++;
-        return;
-    }
-    struct tap_ring *ring = &capture->rings[place];
-    snprintf(ring->name, sizeof(ring->name), "%s%slane %u", lane->enclave,
-             lane->enclave[0] ? " " : "", lane->number);
-    __atomic_store_n(&ring->in_use, 1, __ATOMIC_RELEASE);
-    capture->ports[place] = (struct tap_port){
-        .ring = ring,
-        .filter = capture->wish.filter,
-        .filter_count = capture->wish.filter_count,
-        .snap = capture->wish.snap,
-        .directions = capture->wish.directions,
-        .only_dropped = capture->wish.only_dropped,
-    };
-    capture->lanes[place] = lane->lane;
-    capture->ring_count++;
-    lane_set_tap(lane->lane, index, &capture->ports[place]);
+    pthread_mutex_init(&taps->lock, NULL);
 }
 
-void tap_add_lane(struct tap_table *table, struct lane *lane, const char *enclave, unsigned number)
+void taps_destroy(struct taps *taps)
 {
-    if (table->lane_count == TAP_LANES_MAX)
-        return;
-    struct tap_lane *added = &table->lanes[table->lane_count++];
-    *added = (struct tap_lane){.lane = lane, .number = number};
-    snprintf(added->enclave, sizeof(added->enclave), "%s", enclave);
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
-        if (table->captures[i].used && !table->captures[i].closing)
-            attach(table, &table->captures[i], added);
+    pthread_mutex_destroy(&taps->lock);
 }
 
-void tap_remove_lane(struct tap_table *table, struct lane *lane)
+bool taps_want(struct taps *taps, unsigned place, struct tap_port *port)
 {
-    for (unsigned i = 0; i < table->lane_count; i++)
-        if (table->lanes[i].lane == lane)
-            table->lanes[i--] = table->lanes[--table->lane_count];
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
-        for (unsigned k = 0; k < table->captures[i].ring_count; k++)
-            if (table->captures[i].lanes[k] == lane)
-                table->captures[i].lanes[k] = NULL;
+    pthread_mutex_lock(&taps->lock);
+    bool changed = taps->wanted[place] != port;
+    taps->wanted[place] = port;
+    pthread_mutex_unlock(&taps->lock);
+    return changed;
 }
 
-/* ---- captures ---- */
-
-/* Sealed, so that a reader cannot cut the memory off under the lanes. */
-static int make_memory(struct tap_capture *capture)
+bool taps_gone(struct taps *taps, unsigned place)
 {
-    int fd = memfd_create("causeway-tap", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-    if (fd < 0)
-        return -errno;
-    void *memory = MAP_FAILED;
-    if (ftruncate(fd, TAP_MEMORY_BYTES) == 0 &&
-        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
-        memory = mmap(NULL, TAP_MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory == MAP_FAILED) {
-        int error = errno;
-        close(fd);
-        return -error;
-    }
-    capture->rings = memory;
-    return fd;
+    pthread_mutex_lock(&taps->lock);
+    bool gone = taps->ports[place] == NULL;
+    pthread_mutex_unlock(&taps->lock);
+    return gone;
 }
 
-struct tap_capture *tap_begin(struct tap_table *table, const struct tap_wish *wish, int *fd,
-                              struct failure *failure)
+void taps_update(struct taps *taps)
 {
-    struct tap_capture *capture = NULL;
-
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX && capture == NULL; i++)
-        if (!table->captures[i].used)
-            capture = &table->captures[i];
-    if (capture == NULL) {
-        failure_set(failure, "%d captures run already", TAP_CAPTURES_MAX);
-        return NULL;
-    }
-    *capture = (struct tap_capture){.wish = *wish};
-    *fd = make_memory(capture);
-    if (*fd < 0) {
-        failure_set(failure, "no memory for a capture: %s", strerror(-*fd));
-        return NULL;
-    }
-    capture->used = true;
-    for (unsigned i = 0; i < table->lane_count; i++)
-        attach(table, capture, &table->lanes[i]);
-    return capture;
-}
-
-void tap_end(void *context)
-{
-    struct tap_capture *capture = context;
-
-    capture->closing = true;
-}
-
-/* Have all lanes let go of the capture? Asks them to. */
-static bool let_go(struct tap_capture *capture, unsigned index)
-{
-    bool all = true;
-
-    for (unsigned i = 0; i < capture->ring_count; i++) {
-        if (capture->lanes[i] == NULL)
-            continue;
-        lane_set_tap(capture->lanes[i], index, NULL);
-        all &= lane_tap_gone(capture->lanes[i], index);
-    }
-    return all;
-}
-
-int tap_poll(struct tap_table *table)
-{
-    int due_ms = -1;
-
+    pthread_mutex_lock(&taps->lock);
+    taps->count = 0;
     for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++) {
-        struct tap_capture *capture = &table->captures[i];
-        if (!capture->used || !capture->closing)
-            continue;
-        if (let_go(capture, i)) {
-            munmap(capture->rings, TAP_MEMORY_BYTES);
-            capture->used = false;
-        } else {
-            due_ms = SETTLE_MS;
-        }
+        taps->ports[i] = taps->wanted[i];
+        taps->count += taps->ports[i] != NULL;
     }
-    return due_ms;
+    pthread_mutex_unlock(&taps->lock);
 }
 
-/* ---- requests ---- */
-
-#define HEX_PER_STEP 16 /* code 4, jt 2, jf 2, k 8 digits */
-
-static bool parse_hex(const char *text, unsigned digits, uint32_t *out)
+void taps_drop(struct taps *taps)
 {
-    *out = 0;
-    for (unsigned i = 0; i < digits; i++) {
-        static const char hex[] = "0123456789abcdef";
-        const char *digit = text[i] != '\0' ? strchr(hex, text[i]) : NULL;
-        if (digit == NULL)
-            return false;
-        *out = *out << 4 | (uint32_t)(digit - hex);
-    }
-    return true;
+    pthread_mutex_lock(&taps->lock);
+    memset(taps->ports, 0, sizeof(taps->ports));
+    taps->count = 0;
+    pthread_mutex_unlock(&taps->lock);
 }
 
-static bool parse_filter(const char *text, struct tap_wish *wish)
+void taps_show(struct taps *taps, const uint8_t *packet, size_t length,
+               enum tap_direction direction, uint16_t reason)
 {
-    size_t length = strlen(text);
+    struct timespec now;
 
-    if (length == 0 || length % HEX_PER_STEP != 0 || length / HEX_PER_STEP > BPF_PROGRAM_MAX)
-        return false;
-    wish->filter_count = (unsigned)(length / HEX_PER_STEP);
-    for (unsigned i = 0; i < wish->filter_count; i++, text += HEX_PER_STEP) {
-        uint32_t code, jt, jf, k;
-        if (!parse_hex(text, 4, &code) || !parse_hex(text + 4, 2, &jt) ||
-            !parse_hex(text + 6, 2, &jf) || !parse_hex(text + 8, 8, &k))
-            return false;
-        wish->filter[i] = (struct sock_filter){(uint16_t)code, (uint8_t)jt, (uint8_t)jf, k};
-    }
-    return bpf_check(wish->filter, wish->filter_count);
-}
-
-static bool parse_which(const char *text, struct tap_wish *wish)
-{
-    static const struct {
-        const char *name;
-        uint8_t directions;
-        bool only_dropped;
-    } kinds[] = {
-        {"all", 1 << TAP_TO_LINK | 1 << TAP_FROM_LINK, false},
-        {"out", 1 << TAP_TO_LINK, false},
-        {"in", 1 << TAP_FROM_LINK, false},
-        {"dropped", 1 << TAP_TO_LINK | 1 << TAP_FROM_LINK, true},
-    };
-
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (strcmp(text, kinds[i].name) == 0) {
-            wish->directions = kinds[i].directions;
-            wish->only_dropped = kinds[i].only_dropped;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool parse_word(const char *word, struct tap_wish *wish)
-{
-    unsigned long snap;
-
-    if (strncmp(word, "filter=", 7) == 0)
-        return parse_filter(word + 7, wish);
-    if (strncmp(word, "which=", 6) == 0)
-        return parse_which(word + 6, wish);
-    if (strncmp(word, "enclave=", 8) == 0)
-        return (size_t)snprintf(wish->enclave, sizeof(wish->enclave), "%s", word + 8) <
-               sizeof(wish->enclave);
-    if (strncmp(word, "snap=", 5) != 0 || !option_number(word + 5, 1, PACKET_MAX_BYTES, &snap))
-        return false;
-    wish->snap = (uint32_t)snap;
-    return true;
-}
-
-bool tap_parse_wish(unsigned count, const char *const *words, struct tap_wish *out,
-                    struct failure *failure)
-{
-    *out = (struct tap_wish){.snap = PACKET_MAX_BYTES};
-    parse_which("all", out);
-    for (unsigned i = 0; i < count; i++) {
-        if (!parse_word(words[i], out))
-            return failure_set(failure, "capture: '%.60s' is not acceptable", words[i]);
-    }
-    return true;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
+        if (taps->ports[i] != NULL)
+            tap_packet(taps->ports[i], packet, (uint32_t)length, direction, reason, time_ns);
 }

@@ -10,9 +10,10 @@
  * copied: a lane never waits. The reader can write into the memory as it likes; a lane keeps its
  * own position, and takes of the reader's only how much room that leaves.
  *
- * The control thread gives a lane its taps through the lane's mailbox, and takes them back the same
- * way when the client's connection ends; the memory goes when every lane has seen that. A lane that
- * has no tap spends one comparison a packet.
+ * This file is the lane's end of it: ports, one for each capture that wants its packets. The
+ * control thread (runtime/lane/tap_table.h) says under a lock which ports it wants, the lane takes
+ * them over when it is woken, and so lets go of them. A lane that has no tap spends one comparison
+ * a packet.
  *
  * Memory: rings are made of pages that appear when they are first written to, so at most
  * TAP_RINGS_MAX times TAP_RING_BYTES for each of TAP_CAPTURES_MAX captures, and nothing without
@@ -21,18 +22,17 @@
 #ifndef CAUSEWAY_RUNTIME_LANE_TAPS_H
 #define CAUSEWAY_RUNTIME_LANE_TAPS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "runtime/base/failure.h"
 #include "packet/bpf.h"
 #include "runtime/base/tap_ring.h"
 
 #define TAP_CAPTURES_MAX 4
-#define TAP_LANES_MAX    512 /* of the daemon */
 
-/* ---- the lane's end ---- */
+/* ---- one port ---- */
 
 struct tap_port {
     struct tap_ring *ring;
@@ -48,57 +48,36 @@ struct tap_port {
 void tap_packet(struct tap_port *port, const uint8_t *packet, uint32_t length,
                 enum tap_direction direction, uint16_t reason, uint64_t time_ns);
 
-/* ---- the control thread's end ---- */
+/* ---- a lane's taps ---- */
 
-struct lane;
-
-struct tap_wish {
-    char enclave[64]; /* empty: all */
-    uint32_t snap;
-    uint8_t directions;
-    bool only_dropped;
-    unsigned filter_count;
-    struct sock_filter filter[BPF_PROGRAM_MAX];
+struct taps {
+    unsigned count; /* of ports; the lane's thread's own */
+    pthread_mutex_t lock;
+    struct tap_port *ports[TAP_CAPTURES_MAX]; /* the lane's thread alone writes them, under it */
+    struct tap_port *wanted[TAP_CAPTURES_MAX];
 };
 
-struct tap_capture {
-    bool used, closing;
-    int fd;
-    struct tap_ring *rings;
-    struct tap_wish wish;
-    unsigned ring_count, left_out; /* lanes that found no ring */
-    struct tap_port ports[TAP_RINGS_MAX];
-    struct lane *lanes[TAP_RINGS_MAX];
-};
+/* Of a zero-initialised one. */
+void taps_init(struct taps *taps);
+void taps_destroy(struct taps *taps);
 
-/* Zero-initialised. */
-struct tap_table {
-    unsigned lane_count;
-    struct tap_lane {
-        struct lane *lane;
-        unsigned number;
-        char enclave[64];
-    } lanes[TAP_LANES_MAX];
-    struct tap_capture captures[TAP_CAPTURES_MAX];
-};
+/* The control thread's: which port the capture number `place` has here from now on, NULL for none.
+ * True: the lane must be woken to learn of it. */
+bool taps_want(struct taps *taps, unsigned place, struct tap_port *port);
+/* The control thread's: has the lane no port there? */
+bool taps_gone(struct taps *taps, unsigned place);
 
-/* Makes a lane known, for captures that run and that come. Whenever a lane is made. */
-void tap_add_lane(struct tap_table *table, struct lane *lane, const char *enclave, unsigned number);
-/* Forgets it: before lane_free(), while it does not run. */
-void tap_remove_lane(struct tap_table *table, struct lane *lane);
+/* The lane's thread's: takes over what is wanted; or lets go of all, at its end. */
+void taps_update(struct taps *taps);
+void taps_drop(struct taps *taps);
 
-/* Begins a capture. NULL with a sentence. *fd is the shared memory, the caller's to close. */
-struct tap_capture *tap_begin(struct tap_table *table, const struct tap_wish *wish, int *fd,
-                              struct failure *failure);
+static inline bool taps_are_there(const struct taps *taps)
+{
+    return taps->count > 0;
+}
 
-/* Ends it: lanes let go, then tap_poll() frees it. context is the capture (for control_hold()). */
-void tap_end(void *context);
-
-/* Frees what has ended; for how many milliseconds nothing will be due, -1 for ever. */
-int tap_poll(struct tap_table *table);
-
-/* "capture KEY=VALUE..." of the control protocol, docs/control.md. False with a sentence. */
-bool tap_parse_wish(unsigned count, const char *const *words, struct tap_wish *out,
-                    struct failure *failure);
+/* Shows a packet to all of them. On the lane's thread. */
+void taps_show(struct taps *taps, const uint8_t *packet, size_t length,
+               enum tap_direction direction, uint16_t reason);
 
 #endif

@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <valgrind/callgrind.h>
 
-#include "runtime/lane/lane_internal.h"
+#include "runtime/lane/ring.h"
 
 static struct {
     struct ring_script script;
@@ -76,30 +76,30 @@ static void take_write(struct io_uring *ring, const struct io_uring_sqe *sqe)
 
 static void take_entry(struct io_uring *ring, const struct io_uring_sqe *sqe)
 {
-    switch ((enum lane_op)(sqe->user_data >> 8)) {
-    case OP_CAPTURE:
+    switch ((enum ring_op)(sqe->user_data >> 8)) {
+    case RING_CAPTURE:
         fake.capture_armed = true;
         fake.capture_data = sqe->user_data;
         break;
-    case OP_RECEIVE:
+    case RING_RECEIVE:
         fake.receive_armed = true;
         fake.receive_data = sqe->user_data;
         fake.receive_to = (uint8_t *)(uintptr_t)sqe->addr;
         fake.receive_room = sqe->len;
         break;
-    case OP_SEND:
+    case RING_WRITE:
         if (sqe->opcode != IORING_OP_SENDMSG)
             give_up("another way to write");
         take_write(ring, sqe);
         break;
-    case OP_INJECT:
+    case RING_INJECT:
         fake.result.injected++;
         break;
-    case OP_VERDICT:
+    case RING_VERDICT:
         fake.result.verdicts++;
         break;
-    case OP_TICK: /* time stands still, and nobody calls */
-    case OP_WAKE:
+    case RING_TICK: /* time stands still, and nobody calls */
+    case RING_WAKE:
         break;
     default:
         give_up("an operation");

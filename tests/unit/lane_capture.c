@@ -8,10 +8,10 @@
 #include <linux/virtio_net.h>
 
 #include "packet/offload.h"
-#include "runtime/lane/lane_internal.h"
+#include "runtime/host/nfqueue.h"
+#include "runtime/lane/lane.h"
 #include "runtime/host/packet_socket.h"
 #include "tests/unit/lane_world.h"
-
 static uint8_t packet[BUILD_MAX];
 static uint8_t payload[FRAME_PAYLOAD_MAX];
 static uint32_t jumbo = 65535;

@@ -7,7 +7,7 @@
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>
 
-#include "runtime/lane/lane_internal.h"
+#include "runtime/lane/inbound.h"
 #include "runtime/host/packet_socket.h"
 #include "tests/unit/lane_world.h"
 
@@ -558,7 +558,7 @@ static void test_round_the_ring(void **state)
     assert_int_equal(COUNTER(received_bytes), stream->length);
     assert_int_equal(world_all_drops(), 0);
     /* Many megabytes, and never empty for long: it did go round. */
-    assert_true(stream->length > 20 * RECEIVE_RING_BYTES);
+    assert_true(stream->length > 20 * INBOUND_BUFFER_BYTES);
     free(stream->bytes);
     free(stream);
 }

@@ -3,7 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "runtime/lane/lane_internal.h"
+#include "runtime/lane/batch.h"
 #include "tests/unit/lane_world.h"
 
 static uint8_t packet[BUILD_MAX];
@@ -28,7 +28,8 @@ static void test_many_to_a_write(void **state)
     assert_int_equal(COUNTER(sent_frames) - COUNTER(pings_sent), PACKETS);
     assert_true(COUNTER(sent_writes) * 4 < PACKETS);
     assert_true(COUNTER(sent_bytes) >= PACKETS * (FRAME_HEADER_BYTES + 500));
-    assert_true(COUNTER(sent_bytes) / COUNTER(sent_writes) <= LANE_WRITE_MAX + CONTROL_BYTES);
+    assert_true(COUNTER(sent_bytes) / COUNTER(sent_writes) <=
+                BATCH_WRITE_MAX + BATCH_CONTROL_BYTES);
 }
 
 /* Sizes on both sides of the border between copied and referenced frames, in order and whole. */
@@ -82,7 +83,7 @@ static void stall_and_resume(size_t size)
         la_send(packet, world_plain(packet, 4, size, ++sent), NULL);
     /* Nothing of all that moved, nor did anything grow. */
     assert_int_equal(COUNTER(captured_packets), captured);
-    assert_in_range(COUNTER(sent_bytes), written, written + CONTROL_BYTES);
+    assert_in_range(COUNTER(sent_bytes), written, written + BATCH_CONTROL_BYTES);
     assert_true(resident_kilobytes() < resident + 1024);
     WAIT_DOING(last == sent)
     {

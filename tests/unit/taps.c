@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One lane's end of a capture, with the test as its reader; then captures and lanes. */
+/* The lane's end of captures, with the test as their reader. */
 #include "runtime/lane/taps.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include "runtime/lane/lane.h"
+#include "packet/parse.h"
 #include "tests/unit/support.h"
 
 static struct tap_ring *ring;
@@ -151,88 +150,56 @@ static void test_hostile_reader(void **state)
     }
 }
 
-/* ---- captures ---- */
+/* ---- a lane's taps ---- */
 
-static void test_lanes_come_and_go(void **state)
+static void test_given_and_taken_back(void **state)
 {
-    static struct tap_table table;
-    static struct tap_wish wish, named;
-    struct lane *one = lane_new(), *two = lane_new();
-    struct failure failure;
-    int fds[2];
+    static struct taps taps;
 
     (void)state;
-    assert_true(tap_parse_wish(0, NULL, &wish, &failure));
-    named = wish;
-    strcpy(named.enclave, "web");
-    tap_add_lane(&table, one, "web", 3);
-    struct tap_capture *all = tap_begin(&table, &wish, &fds[0], &failure);
-    struct tap_capture *web = tap_begin(&table, &named, &fds[1], &failure);
-    assert_true(all != NULL && web != NULL);
-    tap_add_lane(&table, two, "db", 0);
-    assert_int_equal(all->ring_count, 2);
-    assert_int_equal(web->ring_count, 1);
-    assert_string_equal(all->rings[0].name, "web lane 3");
-    assert_string_equal(all->rings[1].name, "db lane 0");
-    assert_true(ftruncate(fds[0], 4096) < 0); /* sealed */
-    tap_remove_lane(&table, one);
-    lane_free(one);
-    tap_end(web);
-    assert_int_equal(tap_poll(&table), -1);
-    assert_false(web->used);
-    tap_end(all);
-    assert_int_equal(tap_poll(&table), -1);
-    assert_false(all->used);
-    lane_free(two);
-    close(fds[0]);
-    close(fds[1]);
+    taps_init(&taps);
+    assert_false(taps_are_there(&taps));
+    assert_true(taps_want(&taps, 2, &port));
+    assert_false(taps_want(&taps, 2, &port)); /* nothing new */
+    assert_true(taps_gone(&taps, 2));         /* the lane has not looked yet */
+    taps_update(&taps);
+    assert_true(taps_are_there(&taps));
+    assert_false(taps_gone(&taps, 2));
+    assert_true(taps_gone(&taps, 1));
+    taps_show(&taps, packet, 60, TAP_FROM_LINK, 3);
+    const struct tap_record *record = take();
+    assert_int_equal(record->length, 60);
+    assert_int_equal(record->direction, TAP_FROM_LINK);
+    assert_true(record->time_ns > 0);
+    assert_true(taps_want(&taps, 2, NULL));
+    assert_false(taps_gone(&taps, 2)); /* the lane may still be writing */
+    taps_update(&taps);
+    assert_true(taps_gone(&taps, 2));
+    taps_show(&taps, packet, 60, TAP_FROM_LINK, 3);
+    assert_null(take());
+    taps_destroy(&taps);
 }
 
-static void test_too_many(void **state)
+/* A lane that ends lets go of everything, and takes it up again when it runs again. */
+static void test_dropped_at_the_end(void **state)
 {
-    static struct tap_table table;
-    static struct tap_wish wish;
-    struct tap_capture *held[TAP_CAPTURES_MAX];
-    struct failure failure;
-    int fd;
+    static struct taps taps;
 
     (void)state;
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++) {
-        held[i] = tap_begin(&table, &wish, &fd, &failure);
-        assert_non_null(held[i]);
-        close(fd);
-    }
-    assert_null(tap_begin(&table, &wish, &fd, &failure));
-    assert_string_equal(failure.text, "4 captures run already");
+    taps_init(&taps);
     for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
-        tap_end(held[i]);
-    assert_int_equal(tap_poll(&table), -1);
-}
-
-static void test_requests(void **state)
-{
-    static const char *const bad[] = {
-        "snap=0",     "snap=65536", "which=",
-        "which=some", "filter=",    "filter=00",
-        "colour=red", "snap",       "filter=0006000000000000000000000000000g"};
-    static const char *const good[] = {"snap=96", "which=dropped", "enclave=web",
-                                       "filter=000000000000000700060000000000ff"};
-    static struct tap_wish wish;
-    struct failure failure;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_false(tap_parse_wish(1, &bad[i], &wish, &failure));
-        assert_contains(failure.text, bad[i]);
-    }
-    assert_true(tap_parse_wish(4, good, &wish, &failure));
-    assert_int_equal(wish.snap, 96);
-    assert_true(wish.only_dropped);
-    assert_string_equal(wish.enclave, "web");
-    assert_int_equal(wish.filter_count, 2);
-    assert_int_equal(wish.filter[0].k, 7);
-    assert_int_equal(wish.filter[1].code, BPF_RET);
-    assert_int_equal(wish.filter[1].k, 255);
+        taps_want(&taps, i, &port);
+    taps_update(&taps);
+    taps_drop(&taps);
+    assert_false(taps_are_there(&taps));
+    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
+        assert_true(taps_gone(&taps, i));
+    taps_update(&taps);
+    taps_show(&taps, packet, 60, TAP_TO_LINK, TAP_PASSED);
+    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
+        assert_non_null(take());
+    assert_null(take());
+    taps_destroy(&taps);
 }
 
 #define RING_TEST(name) cmocka_unit_test_setup_teardown(name, make_ring, drop_ring)
@@ -240,10 +207,13 @@ static void test_requests(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RING_TEST(test_records),         RING_TEST(test_snap_and_wishes),
-        RING_TEST(test_around_the_end),  RING_TEST(test_full),
-        RING_TEST(test_hostile_reader),  cmocka_unit_test(test_lanes_come_and_go),
-        cmocka_unit_test(test_too_many), cmocka_unit_test(test_requests),
+        RING_TEST(test_records),
+        RING_TEST(test_snap_and_wishes),
+        RING_TEST(test_around_the_end),
+        RING_TEST(test_full),
+        RING_TEST(test_hostile_reader),
+        RING_TEST(test_given_and_taken_back),
+        RING_TEST(test_dropped_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
