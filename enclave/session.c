@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "enclave/session.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "runtime/base/clock.h"
@@ -16,135 +13,16 @@
 #include "runtime/host/packet_socket.h"
 #include "runtime/lane/report.h"
 
-#define CONNECT_TIMEOUT_MS   5000
-#define HANDSHAKE_TIMEOUT_MS 5000
-#define STEADY_MS            5000 /* a lane that ran so long counts as having worked */
+#define STEADY_MS 5000 /* a lane that ran so long counts as having worked */
 
-static void get_random(void *out, size_t size)
+static struct session *session_of(const struct dial *dial)
 {
-    if (getrandom(out, size, 0) != (ssize_t)size)
-        log_warning("no random numbers: %s", strerror(errno));
+    return dial->dialling->context;
 }
 
 static const char *parent_name(const struct session *session, char *text)
 {
     return link_format(&session->config->link, text);
-}
-
-/* ---- one dial ---- */
-
-static void dial_later(struct dial *dial)
-{
-    uint32_t random = 0;
-
-    if (dial->fd >= 0) {
-        event_remove(dial->session->loop, &dial->source);
-        close(dial->fd);
-        dial->fd = -1;
-    }
-    get_random(&random, sizeof(random));
-    dial->state = DIAL_WAITING;
-    dial->deadline_ms = clock_ms() + link_backoff_ms(dial->failures, random);
-    dial->failures++;
-}
-
-static void dial_failed(struct dial *dial, const char *why)
-{
-    char name[LINK_TEXT_BYTES];
-
-    log_limited(&dial->session->dial_log, LOG_LEVEL_WARNING, "%s lane %u: %s; trying again",
-                parent_name(dial->session, name), dial->number, why);
-    dial_later(dial);
-}
-
-/* What the error of a connect() most often means to somebody who set this up. */
-static const char *connect_hint(const struct session *session, int error)
-{
-    if (session->config->link.kind == LINK_VSOCK) {
-        if (error == ENODEV || error == EHOSTUNREACH)
-            return "no such CID (Nitro: the parent is 3, QEMU: 2)";
-        if (error == ECONNREFUSED || error == ECONNRESET)
-            return "nobody listens on that port (is causeway-parent running, is the CID right?)";
-        if (error == ETIMEDOUT)
-            return "no answer (is the CID right?)";
-    } else if (error == ENOENT || error == ECONNREFUSED) {
-        return "nobody listens there (is causeway-parent running?)";
-    }
-    return strerror(error);
-}
-
-static void connect_failed(struct dial *dial, int error)
-{
-    char why[200];
-
-    snprintf(why, sizeof(why), "cannot connect: %s", connect_hint(dial->session, error));
-    dial_failed(dial, why);
-}
-
-static void send_hello(struct dial *dial)
-{
-    struct session *session = dial->session;
-    uint8_t frame[FRAME_HEADER_BYTES + FRAME_CONTROL_MAX];
-    struct wire_hello hello = {
-        .version = WIRE_VERSION,
-        .session = session->id,
-        .lane = (uint8_t)dial->number,
-        .lanes = (uint8_t)session->config->lanes,
-        .attempt = ++session->attempt,
-        .mtu = (uint16_t)session->config->mtu_max,
-    };
-    size_t length = wire_put_hello(frame, &hello);
-
-    /* A fresh stream takes these few bytes at once. EPIPE is no failure yet: a parent that refuses
-     * us says so without waiting for the HELLO and hangs up, and its word is still to be read. */
-    ssize_t sent = send(dial->fd, frame, length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent != (ssize_t)length && !(sent < 0 && errno == EPIPE)) {
-        connect_failed(dial, errno);
-        return;
-    }
-    dial->state = DIAL_HANDSHAKE;
-    dial->reader.have = 0;
-    dial->deadline_ms = clock_ms() + HANDSHAKE_TIMEOUT_MS;
-    if (event_change(session->loop, &dial->source, EPOLLIN) < 0)
-        dial_failed(dial, "cannot wait for the answer");
-}
-
-static void dial_handshake(struct dial *dial);
-
-static void dial_ready(void *context, uint32_t events)
-{
-    struct dial *dial = context;
-
-    (void)events;
-    if (dial->state == DIAL_CONNECTING) {
-        int error = link_dial_result(dial->fd);
-        if (error < 0)
-            connect_failed(dial, -error);
-        else
-            send_hello(dial);
-    } else {
-        dial_handshake(dial);
-    }
-}
-
-static void dial_start(struct dial *dial)
-{
-    int fd = link_dial(&dial->session->config->link);
-
-    if (fd < 0) {
-        connect_failed(dial, -fd);
-        return;
-    }
-    dial->source = (struct event_source){.fd = fd, .ready = dial_ready, .context = dial};
-    int error = event_add(dial->session->loop, &dial->source, EPOLLOUT);
-    if (error < 0) {
-        close(fd);
-        connect_failed(dial, -error);
-        return;
-    }
-    dial->fd = fd;
-    dial->state = DIAL_CONNECTING;
-    dial->deadline_ms = clock_ms() + CONNECT_TIMEOUT_MS;
 }
 
 /* ---- lanes ---- */
@@ -170,7 +48,7 @@ static void config_arrived(void *context, const struct wire_config *config)
 
 static void run_lane(struct dial *dial)
 {
-    struct session *session = dial->session;
+    struct session *session = session_of(dial);
     char name[LINK_TEXT_BYTES];
     struct lane_options options = {
         .stream_fd = dial->fd,
@@ -206,7 +84,7 @@ static void run_lane(struct dial *dial)
 
 static void lane_ended(struct dial *dial)
 {
-    struct session *session = dial->session;
+    struct session *session = session_of(dial);
     char name[LINK_TEXT_BYTES];
     enum lane_end end = lane_join(dial->lane);
     int error = lane_error(dial->lane);
@@ -219,7 +97,7 @@ static void lane_ended(struct dial *dial)
     /* A parent that accepts and hangs up at once is no reason to dial any faster. */
     if (clock_ms() - dial->running_since_ms >= STEADY_MS)
         dial->failures = 0;
-    log_limited(&session->dial_log, LOG_LEVEL_WARNING, "%s lane %u: %s%s%s",
+    log_limited(&session->dialling.log, LOG_LEVEL_WARNING, "%s lane %u: %s%s%s",
                 parent_name(session, name), dial->number, lane_end_name(end), error ? ": " : "",
                 error ? strerror(error) : "");
     dial_later(dial);
@@ -282,7 +160,7 @@ static void apply_mtu(struct session *session, uint16_t mtu)
     }
     session->current.mtu = mtu;
     __atomic_store_n(&session->mtu, mtu, __ATOMIC_RELAXED);
-    log_limited(&session->dial_log, LOG_LEVEL_INFO, "MTU is now %u", mtu);
+    log_limited(&session->dialling.log, LOG_LEVEL_INFO, "MTU is now %u", mtu);
 }
 
 static bool same_but_mtu(const struct wire_config *a, const struct wire_config *b)
@@ -355,40 +233,12 @@ static bool take_config(struct session *session, struct wire_config *config, str
     return true;
 }
 
-static void dial_handshake(struct dial *dial)
+/* The parent has answered a HELLO with a CONFIG. */
+static void answered(struct dial *dial, struct wire_config *config)
 {
-    struct session *session = dial->session;
-    struct frame_reader *reader = &dial->reader;
-    struct wire_config config;
-    char text[128];
-    uint8_t reason;
-    int result = frame_reader_read(reader, dial->fd);
+    struct session *session = session_of(dial);
 
-    if (result == 0)
-        return;
-    if (result < 0) {
-        snprintf(text, sizeof(text), "no handshake: %s",
-                 result == -EPROTO ? "the other side does not speak this protocol"
-                                   : strerror(-result));
-        dial_failed(dial, text);
-        return;
-    }
-    const uint8_t *payload = frame_reader_payload(reader);
-    if (reader->header.type == FRAME_REJECT &&
-        wire_get_reject(payload, reader->header.length, &reason) == WIRE_OK) {
-        snprintf(text, sizeof(text), "rejected by the parent: %s", wire_reject_name(reason));
-        dial_failed(dial, text);
-        return;
-    }
-    enum wire_error error = reader->header.type == FRAME_CONFIG
-                                ? wire_get_config(payload, reader->header.length, &config)
-                                : WIRE_RANGE;
-    if (error != WIRE_OK) {
-        snprintf(text, sizeof(text), "bad answer of the parent: %s", wire_error_name(error));
-        dial_failed(dial, text);
-        return;
-    }
-    if (dial->number == 0 && !take_config(session, &config, dial))
+    if (dial->number == 0 && !take_config(session, config, dial))
         return;
     if (dial->number >= session->current.lanes) {
         stop_lane(dial);
@@ -413,7 +263,7 @@ static void offer_ready(void *context, uint32_t events)
     config = session->offered;
     pthread_mutex_unlock(&session->offer_lock);
     if (!enclave_config_accept(session->config, &config, &why)) {
-        log_limited(&session->dial_log, LOG_LEVEL_WARNING,
+        log_limited(&session->dialling.log, LOG_LEVEL_WARNING,
                     "a new configuration of the parent is refused: %s", why.text);
         return;
     }
@@ -444,9 +294,13 @@ int session_open(struct session *session, struct failure *failure)
     if (result == 0)
         result = open_event(session, &session->offer, offer_ready);
     pthread_mutex_init(&session->offer_lock, NULL);
-    get_random(&session->id, sizeof(session->id));
+    session->dialling.config = session->config;
+    session->dialling.loop = session->loop;
+    session->dialling.answered = answered;
+    session->dialling.context = session;
+    dialling_begin(&session->dialling);
     for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
-        session->dials[i] = (struct dial){.session = session, .number = i, .fd = -1};
+        session->dials[i] = (struct dial){.dialling = &session->dialling, .number = i, .fd = -1};
     for (unsigned i = 0; result == 0 && i < session->config->lanes; i++) {
         struct dial *dial = &session->dials[i];
         dial->lane = lane_new();
@@ -473,18 +327,6 @@ static bool is_wanted(const struct session *session, const struct dial *dial)
     /* The parent must know the session before it takes the other lanes. */
     return session->configured && dial->number < session->current.lanes &&
            session->dials[0].state == DIAL_RUNNING;
-}
-
-static void dial_poll(struct dial *dial, uint64_t now_ms)
-{
-    if (now_ms < dial->deadline_ms)
-        return;
-    if (dial->state == DIAL_WAITING)
-        dial_start(dial);
-    else if (dial->state == DIAL_CONNECTING)
-        connect_failed(dial, ETIMEDOUT);
-    else
-        dial_failed(dial, "no answer to the handshake");
 }
 
 int session_poll(struct session *session)
@@ -519,15 +361,6 @@ void session_stop(struct session *session)
             stop_lane(&session->dials[i]);
 }
 
-static const char *const state_names[] = {
-    [DIAL_WAITING] = "waiting",
-    [DIAL_CONNECTING] = "connecting",
-    [DIAL_HANDSHAKE] = "handshake",
-    [DIAL_RUNNING] = "running",
-};
-static_assert(sizeof(state_names) / sizeof(state_names[0]) == DIAL_RUNNING + 1,
-              "every state has a name");
-
 static void report_agreed(const struct session *session, struct json *json)
 {
     const struct wire_config *config = &session->current;
@@ -558,7 +391,7 @@ void session_report(struct session *session, struct json *json)
         struct capture_depth depth = capture_depth(session->capture, i, lanes);
         struct lane_report report = {
             .number = i,
-            .state = state_names[session->dials[i].state],
+            .state = dial_state_name(session->dials[i].state),
             .queue_dropped = capture_lost(session->capture, i, lanes),
             .queue_packets = depth.packets,
             .queue_bytes = depth.bytes,

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The enclave's session with its parent: dials every lane, shakes hands, keeps the device as the
- * parent's CONFIG says, and dials again whatever breaks.
- *
- * A dial per lane goes round through these states; lane 0 first, the others once its CONFIG is
- * there:
- *
- *   WAITING --time is up--> CONNECTING --connected, HELLO sent--> HANDSHAKE --CONFIG--> RUNNING
- *      ^--------------------- failure, REJECT, silence, end of the lane ------------------'
+ * The enclave's session with its parent: one lane for each dial that is answered (enclave/dial.h);
+ * lane 0 first, the others once its CONFIG is there. Keeps the device as the parent's CONFIG says.
  *
  * All of it runs on the control thread. While a lane runs its thread owns the stream; a
  * CONFIG that arrives then is left in a small mailbox for the control thread.
@@ -22,30 +16,12 @@
 #include "enclave/capture.h"
 #include "enclave/config.h"
 #include "enclave/device.h"
+#include "enclave/dial.h"
 #include "runtime/base/event.h"
-#include "runtime/lane/frame_reader.h"
 #include "runtime/base/json.h"
 #include "runtime/lane/lane.h"
 #include "runtime/lane/tap_table.h"
 #include "runtime/base/notify.h"
-
-enum dial_state { DIAL_WAITING, DIAL_CONNECTING, DIAL_HANDSHAKE, DIAL_RUNNING };
-
-struct session;
-
-struct dial {
-    struct session *session;
-    unsigned number; /* of the lane */
-    enum dial_state state;
-    int fd;
-    uint64_t deadline_ms; /* WAITING: when to dial; CONNECTING, HANDSHAKE: when to give up */
-    unsigned failures;    /* since it last ran for a while */
-    uint64_t running_since_ms;
-    struct frame_reader reader;
-    struct event_source source;
-    struct lane *lane;
-    int inject_fd;
-};
 
 struct session {
     const struct enclave_config *config;
@@ -56,8 +32,7 @@ struct session {
     const struct notify *notify; /* learns when the tunnel is up and down; may be NULL */
     bool inject_udp_gso;
 
-    uint64_t id;
-    uint32_t attempt;
+    struct dialling dialling;
     struct dial dials[WIRE_MAX_LANES];
     bool configured; /* `current` is in force on the device */
     bool announced;  /* "ready" was logged since the tunnel was last down */
@@ -69,7 +44,6 @@ struct session {
     struct policy_enclave policy; /* changed only while no lane runs */
     struct reassembly_budget fragments;
     uint32_t mtu; /* read atomically by the lanes */
-    struct log_limit dial_log;
 
     struct event_source lane_exit; /* eventfd: a lane thread has ended */
     struct event_source offer;     /* eventfd: a CONFIG is in the mailbox */

@@ -210,7 +210,7 @@ static void test_hello(void **state)
     assert_int_equal(first.hello.attempt, 1);
     assert_int_equal(first.hello.mtu, 9000);
     assert_true(first.hello.session != 0);
-    assert_true(first.hello.session == session.id);
+    assert_true(first.hello.session == session.dialling.session);
     hang_up(&first);
 }
 
@@ -227,7 +227,7 @@ static void test_comes_up(void **state)
                           "capture by AF_PACKET\n");
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(streams[i].hello.lane, i);
-        assert_true(streams[i].hello.session == session.id);
+        assert_true(streams[i].hello.session == session.dialling.session);
         assert_true(i == 0 || streams[i].hello.attempt > streams[i - 1].hello.attempt);
     }
     assert_contains(ask("ip -4 address show cw0"), "100.127.0.2/32");
@@ -412,7 +412,7 @@ static void test_a_lane_breaks(void **state)
     streams[1] = take();
     assert_int_equal(streams[1].hello.lane, 1);
     assert_true(streams[1].hello.attempt > attempt);
-    assert_true(streams[1].hello.session == session.id);
+    assert_true(streams[1].hello.session == session.dialling.session);
     assert_true(is_up(0) && is_up(2));
     say_config(&streams[1], &offered);
     PUMP_UNTIL(is_up(1));
