@@ -6,6 +6,7 @@
 
 #include "parent/firewall.h"
 #include "parent/host.h"
+#include "parent/policy.h"
 #include "parent/uplink.h"
 #include "runtime/base/reload.h"
 
@@ -61,7 +62,7 @@ static bool apply_policy(struct changes *changes, const struct parent_config *ne
                 parent_policy_take(changes->config, text, failure);
     free(text);
     if (done)
-        server_policy_changed(changes->server);
+        sessions_policy_changed(changes->sessions);
     return done;
 }
 
@@ -85,7 +86,7 @@ void changes_networks(struct changes *changes)
     struct failure failure;
 
     next = *changes->config;
-    if (!host_networks(&next, changes->server->context.netdev))
+    if (!host_networks(&next, changes->sessions->context.netdev))
         return;
     if (apply_policy(changes, &next, &failure))
         log_info("this host's networks have changed: rules applied again");
@@ -107,7 +108,7 @@ bool changes_reload(void *context, const void *given, const void *fresh, struct 
 {
     struct changes *changes = context;
     struct parent_config *config = changes->config;
-    struct server *server = changes->server;
+    struct sessions *sessions = changes->sessions;
     static struct parent_config next;
 
     reload_report(parent_options, config, given, fresh);
@@ -117,6 +118,6 @@ bool changes_reload(void *context, const void *given, const void *fresh, struct 
         return false;
     copy_settings(config, fresh);
     log_set_level(config->common.log_level);
-    server_settings_changed(server, uplink_mtu(server->context.netdev, config->uplink));
+    sessions_settings_changed(sessions, uplink_mtu(sessions->context.netdev, config->uplink));
     return true;
 }

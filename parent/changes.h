@@ -18,7 +18,7 @@
 
 struct changes {
     struct parent_config *config; /* in force */
-    struct server *server;
+    struct sessions *sessions;
     struct helper *helper;
 };
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "parent/addresses.h"
 #include "parent/enclave.h"
 #include "parent/host.h"
 #include "parent/uplink.h"

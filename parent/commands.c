@@ -20,11 +20,11 @@ static void report_policy(const struct parent_config *config, struct json *reply
 }
 
 /* Whether UDP super-packets go whole is known once the first enclave has come. */
-static bool injects_udp_gso(const struct server *server)
+static bool injects_udp_gso(const struct sessions *sessions)
 {
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
-        if (server->enclaves[i].used && server->enclaves[i].device_index != 0)
-            return server->enclaves[i].inject_udp_gso;
+        if (sessions->enclaves[i].used && sessions->enclaves[i].device_index != 0)
+            return sessions->enclaves[i].inject_udp_gso;
     return true;
 }
 
@@ -36,12 +36,12 @@ static bool status(void *context, const struct control_request *request, struct 
 
     (void)request, (void)failure;
     control_report(commands->control, "causeway-parent", reply);
-    report_kernel(reply, injects_udp_gso(changes->server));
+    report_kernel(reply, injects_udp_gso(changes->sessions));
     json_text(reply, "capture", "AF_PACKET");
     json_text(reply, "firewall", rules_backend_name(commands->firewall));
     json_end(reply);
     report_policy(changes->config, reply);
-    server_report(changes->server, reply);
+    sessions_report(changes->sessions, reply);
     return true;
 }
 

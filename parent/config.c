@@ -9,13 +9,13 @@
 
 #include <linux/vm_sockets.h>
 
-#include "parent/publish.h"
+#include "parent/addresses.h"
+#include "parent/policy.h"
 
 #define DEFAULT_POOL4    "100.127.0.0/16" /* the end of RFC 6598's range: clouds use its beginning */
 #define DEFAULT_POOL6    "fdc5:7e1a:9b40::/64" /* RFC 4193, drawn once for this project */
 #define POOL4_MAX_LENGTH 29
 #define POOL6_MAX_LENGTH 112
-#define INDEX_END_MAX    65535
 #define NAT_PORTS_FIRST  32768 /* Linux's own range for outgoing connections: */
 #define NAT_PORTS_LAST   60999 /* services do not listen there */
 #define NAT_PORTS_LEAST  1024
@@ -136,27 +136,6 @@ static void print_enclave(const void *context, struct option_writer *writer)
     }
 }
 
-static bool set_publish(void *context, const char *value, struct failure *failure)
-{
-    struct parent_config *config = context;
-
-    if (config->publish_count == PARENT_PUBLISH_MAX)
-        return failure_set(failure, "is one too many (at most %d)", PARENT_PUBLISH_MAX);
-    if (!publish_parse(value, &config->publish[config->publish_count], failure))
-        return false;
-    config->publish_count++;
-    return true;
-}
-
-static void print_publish(const void *context, struct option_writer *writer)
-{
-    const struct parent_config *config = context;
-    char text[PUBLISH_TEXT_BYTES];
-
-    for (unsigned i = 0; i < config->publish_count; i++)
-        option_value(writer, "%s", publish_format(&config->publish[i], text));
-}
-
 static bool set_pool(const char *value, int version, unsigned max_length, struct ip_prefix *pool,
                      struct failure *failure)
 {
@@ -233,47 +212,6 @@ static void print_nat_ports(const void *context, struct option_writer *writer)
     option_value(writer, "%u-%u", config->nat_first, config->nat_last);
 }
 
-static bool add_prefix(struct prefix_table *table, const char *value, struct failure *failure)
-{
-    struct ip_prefix prefix;
-
-    if (!prefix_parse(value, &prefix))
-        failure_set(failure, "is not a network like 10.1.0.0/16");
-    else if (!prefix_table_add(table, &prefix))
-        failure_set(failure, "is one network too many (at most %d)", PREFIX_TABLE_MAX);
-    else
-        return true;
-    return false;
-}
-
-static void print_prefixes(const struct prefix_table *table, struct option_writer *writer)
-{
-    char text[ADDR_TEXT_BYTES];
-
-    for (size_t i = 0; i < table->count; i++)
-        option_value(writer, "%s", prefix_format(&table->entries[i], text));
-}
-
-static bool set_connected(void *context, const char *value, struct failure *failure)
-{
-    return add_prefix(&((struct parent_config *)context)->connected, value, failure);
-}
-
-static void print_connected(const void *context, struct option_writer *writer)
-{
-    print_prefixes(&((const struct parent_config *)context)->connected, writer);
-}
-
-static bool set_allow(void *context, const char *value, struct failure *failure)
-{
-    return add_prefix(&((struct parent_config *)context)->allow, value, failure);
-}
-
-static void print_allow(const void *context, struct option_writer *writer)
-{
-    print_prefixes(&((const struct parent_config *)context)->allow, writer);
-}
-
 static bool set_dns(void *context, const char *value, struct failure *failure)
 {
     struct parent_config *config = context;
@@ -343,7 +281,7 @@ const struct option_spec parent_options[] = {
     {"publish", "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]",
      "forward ports of this host to an enclave, for example\n"
      "443:443 or web=8000-8010:8000-8010/udp; may be repeated",
-     OPTION_IS_CALL(set_publish, print_publish), .reload = true},
+     OPTION_IS_CALL(parent_policy_set_publish, parent_policy_print_publish), .reload = true},
     {"pool", "NETWORK", "IPv4 addresses for enclaves, or none (default:\n" DEFAULT_POOL4 ")",
      OPTION_IS_CALL(set_pool4, print_pool4)},
     {"pool6", "NETWORK", "IPv6 addresses for enclaves, or none (default:\n" DEFAULT_POOL6 ")",
@@ -357,7 +295,7 @@ const struct option_spec parent_options[] = {
      "host's own; may be repeated. Link-local addresses (the\n"
      "metadata service) need an --allow that lies among them;\n"
      "the pool itself lets enclaves reach each other",
-     OPTION_IS_CALL(set_allow, print_allow), .reload = true},
+     OPTION_IS_CALL(parent_policy_set_allow, parent_policy_print_allow), .reload = true},
     {"nat-ports", "FIRST-LAST",
      "source ports that enclaves' connections get; this host\n"
      "is to have no services there (default: 32768-60999)",
@@ -380,107 +318,6 @@ const struct option_spec parent_options[] = {
     {.name = NULL},
 };
 
-/* ---- address indexes ---- */
-
-struct ip_addr parent_config_address(const struct parent_config *config, int version,
-                                     uint32_t index)
-{
-    const struct ip_prefix *pool = version == 4 ? &config->pool4 : &config->pool6;
-    struct ip_addr address = {0};
-
-    if (pool->addr.version != 0)
-        prefix_nth(pool, index, &address);
-    return address;
-}
-
-uint32_t parent_config_index_end(const struct parent_config *config)
-{
-    uint32_t end = INDEX_END_MAX;
-
-    /* The last address of an IPv4 network is its broadcast address. */
-    if (config->pool4.addr.version != 0 && config->pool4.length > 16)
-        end = (1u << (32 - config->pool4.length)) - 1;
-    return end;
-}
-
-bool parent_config_index_taken(const struct parent_config *config, uint32_t index)
-{
-    for (unsigned i = 0; i < config->enclave_count; i++)
-        if (config->enclaves[i].index == index)
-            return true;
-    return false;
-}
-
-static uint32_t index_of_address(const struct parent_config *config, const struct ip_addr *address)
-{
-    uint32_t end = parent_config_index_end(config);
-
-    if (!prefix_contains(&config->pool4, address))
-        return 0;
-    for (uint32_t index = INDEX_FIRST; index < end; index++) {
-        struct ip_addr candidate = parent_config_address(config, 4, index);
-        if (addr_equal(&candidate, address))
-            return index;
-    }
-    return 0;
-}
-
-/* A CID is its own index, so that CID 16 is 100.127.0.16; 0 where that cannot be. */
-static uint32_t own_index(const struct parent_config *config, const struct enclave_entry *entry)
-{
-    return entry->link.kind == LINK_VSOCK && entry->link.cid >= INDEX_FIRST &&
-                   entry->link.cid < parent_config_index_end(config) &&
-                   !parent_config_index_taken(config, entry->link.cid)
-               ? entry->link.cid
-               : 0;
-}
-
-static uint32_t first_free_index(const struct parent_config *config)
-{
-    for (uint32_t index = INDEX_FIRST; index < parent_config_index_end(config); index++)
-        if (!parent_config_index_taken(config, index))
-            return index;
-    return 0;
-}
-
-static bool is_any(const struct enclave_entry *entry)
-{
-    return entry->link.kind == LINK_VSOCK && entry->link.cid == VMADDR_CID_ANY;
-}
-
-static bool assign_indexes(struct parent_config *config, struct failure *failure)
-{
-    char address[ADDR_TEXT_BYTES], pool[ADDR_TEXT_BYTES];
-
-    for (unsigned i = 0; i < config->enclave_count; i++) {
-        struct enclave_entry *entry = &config->enclaves[i];
-        if (entry->address.version == 0)
-            continue;
-        uint32_t index = index_of_address(config, &entry->address);
-        if (index == 0 || parent_config_index_taken(config, index) || is_any(entry))
-            return failure_set(failure, "--enclave: %s cannot have %s: not a free address of %s",
-                               entry->name, addr_format(&entry->address, address),
-                               prefix_format(&config->pool4, pool));
-        entry->index = index;
-    }
-    /* First the indexes that CIDs name: nobody else may take them. */
-    for (unsigned i = 0; i < config->enclave_count; i++)
-        if (config->enclaves[i].index == 0)
-            config->enclaves[i].index = own_index(config, &config->enclaves[i]);
-    for (unsigned i = 0; i < config->enclave_count; i++) {
-        struct enclave_entry *entry = &config->enclaves[i];
-        if (entry->index != 0 || is_any(entry))
-            continue;
-        entry->index = first_free_index(config);
-        if (entry->index == 0)
-            return failure_set(failure, "--pool: %s has fewer addresses than there are enclaves",
-                               prefix_format(&config->pool4, pool));
-    }
-    return true;
-}
-
-/* ---- cross-checks ---- */
-
 const char *parent_config_label(const struct enclave_entry *entry, const char *peer, char *out)
 {
     if (entry->named)
@@ -499,146 +336,6 @@ const struct enclave_entry *parent_config_find(const struct parent_config *confi
             return &config->enclaves[i];
     return NULL;
 }
-
-static bool check_publish(const struct parent_config *config, struct failure *failure)
-{
-    for (unsigned i = 0; i < config->publish_count; i++) {
-        const struct publish_entry *publish = &config->publish[i];
-        const struct enclave_entry *entry = parent_config_find(config, publish->enclave);
-        if (entry == NULL)
-            return failure_set(failure,
-                               publish->enclave[0]
-                                   ? "--publish: no --enclave is called '%s'"
-                                   : "--publish: with several enclaves it must say which "
-                                     "one: NAME=PORTS:PORTS%s",
-                               publish->enclave);
-        if (entry->index == 0)
-            return failure_set(failure, "--publish: an enclave of any CID has no fixed address; "
-                                        "configure it by its own CID");
-        if ((publish->listen.version == 4 && config->pool4.addr.version == 0) ||
-            (publish->listen.version == 6 && config->pool6.addr.version == 0))
-            return failure_set(failure,
-                               "--publish: enclaves have no IPv%d: port %u of an IPv%d "
-                               "address cannot be theirs",
-                               publish->listen.version, publish->first, publish->listen.version);
-        for (unsigned j = 0; j < i; j++) {
-            if (publish_overlap(&config->publish[j], publish))
-                return failure_set(failure, "--publish: port %u/%s is published twice",
-                                   publish->first, publish->protocol);
-        }
-    }
-    return true;
-}
-
-/* ---- what changes while the daemon runs ---- */
-
-static const struct option_spec policy_options[] = {
-    {"publish", "PORTS", "", OPTION_IS_CALL(set_publish, print_publish)},
-    {"allow", "NETWORK", "", OPTION_IS_CALL(set_allow, print_allow)},
-    {.name = NULL},
-};
-
-/* What the helper process is told: also what nobody configures. */
-static const struct option_spec exchanged_options[] = {
-    {"publish", "PORTS", "", OPTION_IS_CALL(set_publish, print_publish)},
-    {"allow", "NETWORK", "", OPTION_IS_CALL(set_allow, print_allow)},
-    {"connected", "NETWORK", "", OPTION_IS_CALL(set_connected, print_connected)},
-    {.name = NULL},
-};
-
-static bool has_prefix(const struct parent_config *config, const char *value, size_t *index)
-{
-    struct ip_prefix prefix;
-    char text[ADDR_TEXT_BYTES], other[ADDR_TEXT_BYTES];
-
-    if (!prefix_parse(value, &prefix))
-        return false;
-    prefix_format(&prefix, text);
-    for (*index = 0; *index < config->allow.count; ++*index)
-        if (strcmp(prefix_format(&config->allow.entries[*index], other), text) == 0)
-            return true;
-    return false;
-}
-
-static bool has_publish(const struct parent_config *config, const char *value, unsigned *index)
-{
-    struct publish_entry wanted;
-    char text[PUBLISH_TEXT_BYTES], other[PUBLISH_TEXT_BYTES];
-    struct failure ignored;
-
-    if (!publish_parse(value, &wanted, &ignored))
-        return false;
-    const struct enclave_entry *enclave = parent_config_find(config, wanted.enclave);
-    for (*index = 0; *index < config->publish_count; ++*index) {
-        struct publish_entry entry = config->publish[*index];
-        bool same_enclave = parent_config_find(config, entry.enclave) == enclave;
-        memcpy(entry.enclave, wanted.enclave, sizeof(entry.enclave));
-        if (same_enclave &&
-            strcmp(publish_format(&entry, other), publish_format(&wanted, text)) == 0)
-            return true;
-    }
-    return false;
-}
-
-bool parent_policy_add(struct parent_config *config, const char *key, const char *value,
-                       struct failure *failure)
-{
-    static struct parent_config next;
-    size_t index;
-
-    next = *config;
-    if (strcmp(key, "allow") == 0 && has_prefix(config, value, &index))
-        return failure_set(failure, "allow: '%.200s' is allowed already", value);
-    if (!options_set_key(policy_options, key, value, &next, failure) ||
-        !check_publish(&next, failure))
-        return false;
-    *config = next;
-    return true;
-}
-
-bool parent_policy_remove(struct parent_config *config, const char *key, const char *value,
-                          struct failure *failure)
-{
-    unsigned place;
-    size_t index;
-
-    if (strcmp(key, "allow") == 0 && has_prefix(config, value, &index)) {
-        struct prefix_table *allow = &config->allow;
-        memmove(&allow->entries[index], &allow->entries[index + 1],
-                (allow->count - index - 1) * sizeof(allow->entries[0]));
-        allow->count--;
-        return true;
-    }
-    if (strcmp(key, "publish") == 0 && has_publish(config, value, &place)) {
-        memmove(&config->publish[place], &config->publish[place + 1],
-                (config->publish_count - place - 1) * sizeof(config->publish[0]));
-        config->publish_count--;
-        return true;
-    }
-    return failure_set(failure, "%.20s: '%.200s' is not there", key, value);
-}
-
-void parent_policy_print(const struct parent_config *config, FILE *out)
-{
-    options_print(exchanged_options, config, out);
-}
-
-bool parent_policy_take(struct parent_config *config, char *text, struct failure *failure)
-{
-    static struct parent_config next; /* too large for a stack; one thread */
-
-    next = *config;
-    next.publish_count = 0;
-    next.allow.count = 0;
-    next.connected.count = 0;
-    if (!options_parse_text(exchanged_options, "policy", text, &next, failure) ||
-        !check_publish(&next, failure))
-        return false;
-    *config = next;
-    return true;
-}
-
-/* ---- all of it ---- */
 
 enum options_result parent_config_read_again(void *context, int argc, char **argv, char *text,
                                              struct failure *failure)
@@ -666,7 +363,7 @@ enum options_result parent_config_read_again(void *context, int argc, char **arg
         failure_set(failure, "--enclave is missing: which enclave may connect?");
     else if (config->pool4.addr.version == 0 && config->pool6.addr.version == 0)
         failure_set(failure, "--pool and --pool6 are both none: enclaves need addresses");
-    else if (assign_indexes(config, failure) && check_publish(config, failure))
+    else if (addresses_assign(config, failure) && parent_policy_check(config, failure))
         return OPTIONS_OK;
     return OPTIONS_INVALID;
 }

@@ -21,10 +21,6 @@
 
 #define PARENT_CONTROL_PATH CONTROL_DIRECTORY "/parent.sock"
 
-/* Slot n of a pool is its n-th address; 0 is the network, 1 the gateway that all enclaves share. */
-#define INDEX_GATEWAY 1
-#define INDEX_FIRST   2
-
 /* One --enclave: who may connect, and where. */
 struct enclave_entry {
     struct link_addr link; /* vsock: the enclave's CID (or any) and the port it dials */
@@ -79,20 +75,6 @@ enum options_result parent_config_read_again(void *config, int argc, char **argv
 /* The table behind both, for options_print() and options_compare(). */
 extern const struct option_spec parent_options[];
 
-/*
- * The part that changes while the daemon runs: published ports, opened networks, and the networks
- * of the host's devices. The keys are "publish" and "allow". Adding and removing one value takes it
- * in the option's form; all lists, with "connected", are exchanged as text in the file's form:
- * taking replaces them, and cuts up text. All is checked against the enclaves. On false, with a
- * sentence, config is as it was.
- */
-bool parent_policy_add(struct parent_config *config, const char *key, const char *value,
-                       struct failure *failure);
-bool parent_policy_remove(struct parent_config *config, const char *key, const char *value,
-                          struct failure *failure);
-void parent_policy_print(const struct parent_config *config, FILE *out);
-bool parent_policy_take(struct parent_config *config, char *text, struct failure *failure);
-
 /* How messages call a peer: "web (vsock:16:5005)", or without a name= the peer alone. Into
  * out[PARENT_LABEL_BYTES]; returns out. */
 #define PARENT_LABEL_BYTES (PARENT_NAME_BYTES + LINK_TEXT_BYTES + 4)
@@ -101,15 +83,5 @@ const char *parent_config_label(const struct enclave_entry *entry, const char *p
 /* Finds an enclave by name; NULL if there is none. An empty name is the only enclave. */
 const struct enclave_entry *parent_config_find(const struct parent_config *config,
                                                const char *name);
-
-/* Is the index taken by a configured enclave? */
-bool parent_config_index_taken(const struct parent_config *config, uint32_t index);
-
-/* One above the last index that both pools can address. */
-uint32_t parent_config_index_end(const struct parent_config *config);
-
-/* The address at an index of a family, "none" where the family is off. */
-struct ip_addr parent_config_address(const struct parent_config *config, int version,
-                                     uint32_t index);
 
 #endif

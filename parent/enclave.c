@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "parent/addresses.h"
 #include "runtime/base/log.h"
 #include "runtime/host/packet_socket.h"
 #include "runtime/lane/report.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "parent/firewall.h"
 
+#include "parent/addresses.h"
 #include "parent/enclave.h"
 #include "rule_templates.h"
 

@@ -36,7 +36,7 @@ struct parent {
     struct parent_config config;
     struct netdev netdev;
     struct event_source monitor;
-    struct server server;
+    struct sessions sessions;
     struct changes changes;
     struct commands commands;
     struct tap_table taps;
@@ -102,7 +102,7 @@ static void drop_unusable_ipv6(struct parent_config *config)
 
 static void print_stats(void *context)
 {
-    server_print_stats(&((struct parent *)context)->server, stderr);
+    sessions_print_stats(&((struct parent *)context)->sessions, stderr);
 }
 
 static void monitor_ready(void *context, uint32_t events)
@@ -114,9 +114,9 @@ static void monitor_ready(void *context, uint32_t events)
         return;
     changes_networks(&parent->changes);
     uint32_t mtu = uplink_mtu(&parent->netdev, parent->config.uplink);
-    if (mtu != parent->server.context.mtu) {
+    if (mtu != parent->sessions.context.mtu) {
         log_info("the uplink's MTU is now %u", mtu);
-        server_settings_changed(&parent->server, mtu);
+        sessions_settings_changed(&parent->sessions, mtu);
     }
 }
 
@@ -172,28 +172,28 @@ static bool open_all(void *context, struct failure *failure)
 {
     struct parent *parent = context;
     const struct parent_config *config = &parent->config;
-    struct server *server = &parent->server;
+    struct sessions *sessions = &parent->sessions;
 
     raise_descriptor_limit();
     host_shadows(config, warn, NULL);
     if (!watch_devices(parent, failure) || !set_sysctls(config, failure) ||
         !apply_rules(config, &parent->commands.firewall, failure))
         return false;
-    server->loop = &parent->daemon.loop;
-    server->context.config = config;
-    server->context.netdev = &parent->netdev;
-    server->context.taps = &parent->taps;
-    server->context.fragment_limit = kernel_share_fragments(config->enclave_count);
-    server->context.mtu = uplink_mtu(&parent->netdev, config->uplink);
+    sessions->loop = &parent->daemon.loop;
+    sessions->context.config = config;
+    sessions->context.netdev = &parent->netdev;
+    sessions->context.taps = &parent->taps;
+    sessions->context.fragment_limit = kernel_share_fragments(config->enclave_count);
+    sessions->context.mtu = uplink_mtu(&parent->netdev, config->uplink);
     parent->changes = (struct changes){
         .config = &parent->config,
-        .server = server,
+        .sessions = sessions,
         .helper = &parent->daemon.helper,
     };
     parent->commands.control = &parent->daemon.control;
     parent->commands.changes = &parent->changes;
     parent->commands.taps = &parent->taps;
-    return server_open(server, failure) == 0;
+    return sessions_open(sessions, failure) == 0;
 }
 
 static void ready(void *context)
@@ -201,14 +201,14 @@ static void ready(void *context)
     const struct parent *parent = context;
 
     log_info("ready: %u enclaves may connect, uplink MTU %u", parent->config.enclave_count,
-             parent->server.context.mtu);
+             parent->sessions.context.mtu);
     notify_ready(&parent->daemon.notify, "%u enclaves may connect", parent->config.enclave_count);
 }
 
 static int turn(void *context, int at_most_ms)
 {
     struct parent *parent = context;
-    int timeout_ms = event_sooner(server_poll(&parent->server), at_most_ms);
+    int timeout_ms = event_sooner(sessions_poll(&parent->sessions), at_most_ms);
 
     return event_wait(&parent->daemon.loop, event_sooner(timeout_ms, tap_poll(&parent->taps)));
 }
@@ -220,7 +220,7 @@ static bool reload(void *context, const void *given, const void *fresh, struct f
 
 static void stop(void *context)
 {
-    server_stop(&((struct parent *)context)->server);
+    sessions_stop(&((struct parent *)context)->sessions);
 }
 
 /* What the rules have to know of this host. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who may come in: listening sockets, handshakes, and the decision which enclave and lane a stream
- * is.
+ * All enclaves' sessions: who may come in (parent/listener.h), which enclave and lane a stream is
+ * (parent/handshake.h), and the enclaves themselves.
  *
  *   accept --CID or socket is configured?--> PENDING --HELLO in time--> lane of an enclave
  *      |no                                      |anything else
@@ -26,10 +26,10 @@
 #define PENDING_MAX      256
 #define PENDING_PER_PEER (2 * WIRE_MAX_LANES)
 
-struct server;
+struct sessions;
 
 struct listener {
-    struct server *server;
+    struct sessions *sessions;
     struct link_addr link;
     const struct enclave_entry
         *entry; /* unix: whose socket this is; vsock: NULL, the CID decides */
@@ -38,7 +38,7 @@ struct listener {
 };
 
 struct pending {
-    struct server *server;
+    struct sessions *sessions;
     const struct enclave_entry *entry; /* NULL: this place is free */
     char peer[LINK_TEXT_BYTES];
     char label[PARENT_LABEL_BYTES]; /* for messages */
@@ -48,7 +48,7 @@ struct pending {
     struct event_source source;
 };
 
-struct server {
+struct sessions {
     struct event_loop *loop;
     struct enclave_context context;
     unsigned listener_count;
@@ -60,24 +60,31 @@ struct server {
     uint64_t accepted, refused_peers, bad_handshakes, rejected;
 };
 
+/* Moves *next_ms forward to a deadline that is sooner. */
+static inline void earliest(uint64_t *next_ms, uint64_t deadline_ms)
+{
+    if (deadline_ms < *next_ms)
+        *next_ms = deadline_ms;
+}
+
 /* Opens every listening socket. 0, or -1 with a sentence. */
-int server_open(struct server *server, struct failure *failure);
+int sessions_open(struct sessions *sessions, struct failure *failure);
 
 /* Expires what is due; returns for how many milliseconds nothing will be, -1 for ever. */
-int server_poll(struct server *server);
+int sessions_poll(struct sessions *sessions);
 
 /* The uplink's MTU, or settings that enclaves are told or lanes go by, have changed. */
-void server_settings_changed(struct server *server, uint32_t mtu);
+void sessions_settings_changed(struct sessions *sessions, uint32_t mtu);
 
 /* --allow has changed. */
-void server_policy_changed(struct server *server);
+void sessions_policy_changed(struct sessions *sessions);
 
 /* Closes the listeners (and removes their files) and ends all lanes. */
-void server_stop(struct server *server);
+void sessions_stop(struct sessions *sessions);
 
 /* Members of a status answer: handshakes, and every enclave, also those that never came. */
-void server_report(struct server *server, struct json *json);
+void sessions_report(struct sessions *sessions, struct json *json);
 
-void server_print_stats(struct server *server, FILE *out);
+void sessions_print_stats(struct sessions *sessions, FILE *out);
 
 #endif

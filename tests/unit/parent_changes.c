@@ -14,7 +14,7 @@
 #include "tests/unit/words.h"
 
 static struct parent_config config;
-static struct server server;
+static struct sessions sessions;
 static struct netdev netdev;
 static struct helper helper;
 static struct parent_config given, fresh;
@@ -61,8 +61,8 @@ static int start(void **state)
     if (parent_config_read(&config, words.argc, words.argv, &complaint) != OPTIONS_OK ||
         netdev_open(&netdev) < 0)
         return -1;
-    server = (struct server){.context = {.config = &config, .netdev = &netdev, .mtu = 1500}};
-    changes = (struct changes){.config = &config, .server = &server, .helper = &helper};
+    sessions = (struct sessions){.context = {.config = &config, .netdev = &netdev, .mtu = 1500}};
+    changes = (struct changes){.config = &config, .sessions = &sessions, .helper = &helper};
     given = config;
     reloading = (struct reload){
         .read = parent_config_read_again,

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "parent/addresses.h"
 #include "parent/config.h"
+#include "parent/policy.h"
 
 #include <linux/vm_sockets.h>
 

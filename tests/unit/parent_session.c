@@ -17,7 +17,7 @@
 static struct event_loop loop;
 static struct netdev netdev;
 static struct parent_config config;
-static struct server server;
+static struct sessions sessions;
 static struct tap_table taps;
 static struct link_addr door_a, door_b;
 static unsigned fds;
@@ -35,30 +35,30 @@ static int open_server(void **state)
              "--enclave unix:%s --enclave unix:%s --lanes 2 --dns 9.9.9.9 --dead-after 60", path_a,
              support_path("b"));
     words_split(&words, line);
-    memset(&server, 0, sizeof(server));
+    memset(&sessions, 0, sizeof(sessions));
     memset(&taps, 0, sizeof(taps));
     if (parent_config_read(&config, words.argc, words.argv, &failure) != OPTIONS_OK ||
         event_loop_init(&loop) < 0 || netdev_open(&netdev) < 0)
         return -1;
-    server.loop = &loop;
-    server.context =
+    sessions.loop = &loop;
+    sessions.context =
         (struct enclave_context){.config = &config, .netdev = &netdev, .taps = &taps, .mtu = 1450};
     door_a = config.enclaves[0].link;
     door_b = config.enclaves[1].link;
-    return server_open(&server, &failure);
+    return sessions_open(&sessions, &failure);
 }
 
 static int close_server(void **state)
 {
     (void)state;
-    server_stop(&server);
+    sessions_stop(&sessions);
     for (unsigned i = 0; i < PENDING_MAX; i++)
-        if (server.pending[i].entry != NULL)
-            close(server.pending[i].source.fd);
+        if (sessions.pending[i].entry != NULL)
+            close(sessions.pending[i].source.fd);
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
         for (unsigned k = 0; k < WIRE_MAX_LANES; k++)
-            lane_free(server.enclaves[i].lanes[k].lane);
-    close(server.lane_exit.fd);
+            lane_free(sessions.enclaves[i].lanes[k].lane);
+    close(sessions.lane_exit.fd);
     enclave_remove_devices();
     netdev_close(&netdev);
     event_loop_close(&loop);
@@ -71,7 +71,7 @@ static int close_server(void **state)
 
 static void pump(void)
 {
-    server_poll(&server);
+    sessions_poll(&sessions);
     assert_int_equal(event_wait(&loop, 0), 0);
 }
 #define PUMP_UNTIL(condition)                                                                      \
@@ -252,7 +252,7 @@ static void test_unknown_session(void **state)
     refused_lane(78, 1, 2, WIRE_REJECT_SESSION);
     expect_alive(&first);
     hang_up(&first);
-    assert_int_equal(server.rejected, 3);
+    assert_int_equal(sessions.rejected, 3);
 }
 
 static void test_other_version(void **state)
@@ -301,7 +301,7 @@ static void test_lane_comes_back(void **state)
     (void)state;
     struct client first = lane_up(&door_a, 77, 0, 5);
     hang_up(&first);
-    PUMP_UNTIL(!server.enclaves[0].lanes[0].running);
+    PUMP_UNTIL(!sessions.enclaves[0].lanes[0].running);
     first = lane_up(&door_a, 77, 0, 5);
     expect_alive(&first);
     hang_up(&first);
@@ -343,12 +343,12 @@ static void test_enclaves_are_apart(void **state)
 
 static void garbage(const void *bytes, size_t length)
 {
-    uint64_t before = server.bad_handshakes;
+    uint64_t before = sessions.bad_handshakes;
     struct client client = dial(&door_a);
 
     say(&client, bytes, length);
     expect_closed(&client);
-    assert_int_equal(server.bad_handshakes, before + 1);
+    assert_int_equal(sessions.bad_handshakes, before + 1);
 }
 
 static void test_no_hello(void **state)
@@ -420,8 +420,8 @@ static void test_hangs_up_in_the_hello(void **state)
     (void)state;
     say(&client, "\x20\0\0", 3);
     hang_up(&client);
-    PUMP_UNTIL(server.bad_handshakes == 1);
-    assert_int_equal(server_poll(&server), -1);
+    PUMP_UNTIL(sessions.bad_handshakes == 1);
+    assert_int_equal(sessions_poll(&sessions), -1);
 }
 
 static void test_limit_of_pending(void **state)
@@ -431,35 +431,35 @@ static void test_limit_of_pending(void **state)
     (void)state;
     for (int i = 0; i < PENDING_PER_PEER; i++)
         clients[i] = dial(&door_a);
-    PUMP_UNTIL(server.accepted == PENDING_PER_PEER);
+    PUMP_UNTIL(sessions.accepted == PENDING_PER_PEER);
     one_more = dial(&door_a);
     expect_reject(&one_more, WIRE_REJECT_FULL);
-    assert_int_equal(server.refused_peers, 1);
+    assert_int_equal(sessions.refused_peers, 1);
     other = lane_up(&door_b, 5, 0, 1); /* another enclave is not kept out */
     hang_up(&clients[0]);
-    PUMP_UNTIL(server.bad_handshakes == 1);
+    PUMP_UNTIL(sessions.bad_handshakes == 1);
     one_more = lane_up(&door_a, 6, 0, 1);
     for (int i = 1; i < PENDING_PER_PEER; i++)
         hang_up(&clients[i]);
     hang_up(&other);
     hang_up(&one_more);
-    PUMP_UNTIL(server.bad_handshakes == PENDING_PER_PEER);
+    PUMP_UNTIL(sessions.bad_handshakes == PENDING_PER_PEER);
 }
 
 static void test_no_hello_in_time(void **state)
 {
     (void)state;
-    assert_int_equal(server_poll(&server), -1);
+    assert_int_equal(sessions_poll(&sessions), -1);
     struct client slow = dial(&door_a), quick = dial(&door_a);
-    PUMP_UNTIL(server.accepted == 2);
-    assert_in_range(server_poll(&server), 1, 5000);
+    PUMP_UNTIL(sessions.accepted == 2);
+    assert_in_range(sessions_poll(&sessions), 1, 5000);
     for (unsigned i = 0; i < PENDING_MAX; i++)
-        if (server.pending[i].entry != NULL) {
-            server.pending[i].deadline_ms = 1; /* as if the time were over, for one of them */
+        if (sessions.pending[i].entry != NULL) {
+            sessions.pending[i].deadline_ms = 1; /* as if the time were over, for one of them */
             break;
         }
-    server_poll(&server);
-    assert_int_equal(server.bad_handshakes, 1);
+    sessions_poll(&sessions);
+    assert_int_equal(sessions.bad_handshakes, 1);
     hang_up(&slow);
     hang_up(&quick);
 }
@@ -480,7 +480,7 @@ static void test_mtu_is_pushed(void **state)
 {
     (void)state;
     struct client first = lane_up(&door_a, 77, 0, 1), second = lane_up(&door_a, 77, 1, 2);
-    server_settings_changed(&server, 1300);
+    sessions_settings_changed(&sessions, 1300);
     assert_int_equal(expect_config(&first).mtu, 1300);
     expect_alive(&first);
     expect_alive(&second);
@@ -499,12 +499,12 @@ static void test_enclave_limits_the_mtu(void **state)
     say_hello(&first, (struct wire_hello){.session = 77, .lanes = 1, .attempt = 1, .mtu = 1290});
     assert_int_equal(expect_config(&first).mtu, 1290);
     assert_true(device_has_mtu("mtu 1290 "));
-    server_settings_changed(&server, 9000);
+    sessions_settings_changed(&sessions, 9000);
     expect_alive(&first); /* and told nothing: nothing has changed for it */
-    server_settings_changed(&server, 1280);
+    sessions_settings_changed(&sessions, 1280);
     assert_int_equal(expect_config(&first).mtu, 1280);
     assert_true(device_has_mtu("mtu 1280 "));
-    server_settings_changed(&server, 1400);
+    sessions_settings_changed(&sessions, 1400);
     struct client again = dial(&door_a);
     say_hello(&again, (struct wire_hello){.session = 78, .lanes = 1, .attempt = 1});
     assert_int_equal(expect_config(&again).mtu, 1400);
@@ -534,24 +534,24 @@ static void test_records_of_gone_enclaves(void **state)
         struct enclave_entry any = {.name = "any"};
         char peer[LINK_TEXT_BYTES];
         snprintf(peer, sizeof(peer), "vsock:%u:1", 1000 + i);
-        enclave_init(&server.enclaves[i], &server.context, &any, peer, 1000 + i);
+        enclave_init(&sessions.enclaves[i], &sessions.context, &any, peer, 1000 + i);
     }
     struct client client = dial(&door_a);
     say_hello(&client, (struct wire_hello){.session = 7, .lanes = 1});
     expect_config(&client);
     unsigned of_any = 0, of_door = 0;
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++) {
-        of_any += server.enclaves[i].index >= 1000;
-        of_door += server.enclaves[i].index == config.enclaves[0].index;
+        of_any += sessions.enclaves[i].index >= 1000;
+        of_door += sessions.enclaves[i].index == config.enclaves[0].index;
     }
     assert_int_equal(of_any, PARENT_ENCLAVES_MAX - 1);
     assert_int_equal(of_door, 1);
     hang_up(&client);
-    PUMP_UNTIL(!enclave_has_lanes(&server.enclaves[0]));
+    PUMP_UNTIL(!enclave_has_lanes(&sessions.enclaves[0]));
 
     /* All records are of configured indexes now: nothing is left to give. */
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
-        server.enclaves[i].index = config.enclaves[0].index;
+        sessions.enclaves[i].index = config.enclaves[0].index;
     client = dial(&door_b);
     say_hello(&client, (struct wire_hello){.session = 8, .lanes = 1});
     expect_reject(&client, WIRE_REJECT_FULL);
@@ -560,15 +560,15 @@ static void test_records_of_gone_enclaves(void **state)
 
 static void test_door_is_taken(void **state)
 {
-    static struct server second;
+    static struct sessions second;
     char expected[500];
     struct failure failure = {""};
 
     (void)state;
     memset(&second, 0, sizeof(second));
     second.loop = &loop;
-    second.context = server.context;
-    assert_int_equal(server_open(&second, &failure), -1);
+    second.context = sessions.context;
+    assert_int_equal(sessions_open(&second, &failure), -1);
     snprintf(expected, sizeof(expected), "cannot listen on unix:%s: %s", door_a.path,
              strerror(EADDRINUSE));
     assert_string_equal(failure.text, expected);
@@ -580,8 +580,8 @@ static void test_stop_removes_the_doors(void **state)
     (void)state;
     assert_int_equal(access(door_a.path, F_OK), 0);
     struct client first = lane_up(&door_a, 77, 0, 1);
-    server_stop(&server);
-    server.listener_count = 0;
+    sessions_stop(&sessions);
+    sessions.listener_count = 0;
     assert_int_equal(access(door_a.path, F_OK), -1);
     assert_int_equal(access(door_b.path, F_OK), -1);
     expect_closed(&first);
@@ -596,7 +596,7 @@ static void test_stats(void **state)
     refused_lane(77, 0, 1, WIRE_REJECT_LANE);
     FILE *out = fmemopen(text, sizeof(text), "w");
     assert_non_null(out);
-    server_print_stats(&server, out);
+    sessions_print_stats(&sessions, out);
     fclose(out);
     assert_contains(text, "stats parent accepted=2 refused_peers=0 bad_handshakes=0 rejected=1\n");
     assert_contains(text, "stats peer=unix:/");
