@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,13 +18,16 @@
 
 #include <pcap/pcap.h>
 
+#include "ctl/client.h"
+#include "ctl/commands.h"
+#include "ctl/pcapng.h"
+#include "ctl/program.h"
+#include "ctl/rings.h"
+#include "ctl/targets.h"
+#include "packet/bpf.h"
+#include "packet/drop.h"
 #include "packet/parse.h"
 #include "runtime/base/control_request.h"
-#include "ctl/ctl.h"
-#include "ctl/pcapng.h"
-#include "packet/drop.h"
-#include "packet/bpf.h"
-#include "runtime/base/tap_ring.h"
 
 #define LOOK_MS      2
 #define BUFFER_BYTES (1 << 20)
@@ -131,59 +135,36 @@ static bool make_request(const struct settings *settings, char *line, size_t siz
 struct reader {
     const struct settings *settings;
     FILE *out;
-    struct tap_ring *rings;
+    struct rings rings;
     int interface[TAP_RINGS_MAX]; /* -1: not described yet */
     uint32_t interfaces;
-    uint64_t tail[TAP_RINGS_MAX];
     uint64_t packets;
     int problem; /* errno of the output */
 };
 
-/* The next record of a ring, or NULL. What a daemon writes is checked like anything else. */
-static const struct tap_record *next_record(struct reader *reader, unsigned index)
+static uint32_t interface_of(struct reader *reader, unsigned ring)
 {
-    struct tap_ring *ring = &reader->rings[index];
+    char name[TAP_NAME_BYTES + 1];
 
-    for (;;) {
-        uint64_t tail = reader->tail[index];
-        uint64_t there = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE) - tail;
-        uint32_t at = tail % TAP_RING_BYTES, to_end = TAP_RING_BYTES - at;
-        const struct tap_record *record = (const struct tap_record *)(ring->records + at);
-        if (there == 0 || there > TAP_RING_BYTES)
-            return NULL;
-        bool skip = to_end < sizeof(*record) || record->direction == TAP_SKIP;
-        if (!skip && record->size <= to_end && record->size >= sizeof(*record) &&
-            record->captured <= record->size - sizeof(*record) && record->size % 8 == 0)
-            return record;
-        if (!skip)
-            return NULL;
-        reader->tail[index] = tail + to_end;
-        __atomic_store_n(&ring->tail, reader->tail[index], __ATOMIC_RELEASE);
-    }
-}
-
-static uint32_t interface_of(struct reader *reader, unsigned index)
-{
-    char name[TAP_NAME_BYTES + 1] = "";
-
-    if (reader->interface[index] < 0) {
-        memcpy(name, reader->rings[index].name, TAP_NAME_BYTES);
-        reader->interface[index] = (int)reader->interfaces++;
+    if (reader->interface[ring] < 0) {
+        rings_name(&reader->rings, ring, name);
+        reader->interface[ring] = (int)reader->interfaces++;
         pcapng_interface(reader->out, name, reader->settings->snap);
     }
-    return (uint32_t)reader->interface[index];
+    return (uint32_t)reader->interface[ring];
 }
 
-static void write_record(struct reader *reader, unsigned index, const struct tap_record *record)
+static void write_packet(struct reader *reader, const struct rings_packet *from)
 {
+    const struct tap_record *record = &from->record;
     char reason[64], comment[96];
     struct pcapng_packet packet = {
-        .interface = interface_of(reader, index),
+        .interface = interface_of(reader, from->ring),
         .time_ns = record->time_ns,
         .captured = record->captured,
         .length = record->length,
         .outbound = record->direction == TAP_TO_LINK,
-        .bytes = (const uint8_t *)(record + 1),
+        .bytes = from->bytes,
     };
 
     if (record->reason < DROP_REASON_COUNT &&
@@ -204,32 +185,20 @@ static bool wants_more(const struct reader *reader)
 /* Writes what the rings hold, oldest first. True if there was anything. */
 static bool drain(struct reader *reader)
 {
+    struct rings_packet packet;
     bool any = false;
 
-    while (wants_more(reader)) {
-        const struct tap_record *oldest = NULL;
-        unsigned from = 0;
-        for (unsigned i = 0; i < TAP_RINGS_MAX; i++) {
-            if (__atomic_load_n(&reader->rings[i].in_use, __ATOMIC_ACQUIRE) == 0)
-                break;
-            interface_of(reader, i);
-            const struct tap_record *record = next_record(reader, i);
-            if (record != NULL && (oldest == NULL || record->time_ns < oldest->time_ns)) {
-                oldest = record;
-                from = i;
-            }
-        }
-        if (oldest == NULL)
-            break;
-        write_record(reader, from, oldest);
-        reader->tail[from] += oldest->size;
-        __atomic_store_n(&reader->rings[from].tail, reader->tail[from], __ATOMIC_RELEASE);
+    for (unsigned i = 0; i < rings_count(&reader->rings); i++)
+        interface_of(reader, i); /* a lane without packets is named, too */
+    while (wants_more(reader) && rings_oldest(&reader->rings, &packet)) {
+        write_packet(reader, &packet);
+        rings_release(&reader->rings, &packet);
         any = true;
     }
     return any;
 }
 
-/* Until a signal, the wished count, an error of the output, or the daemon's end. */
+/* Until a signal, the count that was asked for, an error of the output, or the daemon's end. */
 static void read_all(struct reader *reader, int connection)
 {
     struct pollfd wait[] = {{.fd = connection, .events = POLLIN},
@@ -263,7 +232,7 @@ static uint64_t finish(struct reader *reader)
     for (unsigned i = 0; i < TAP_RINGS_MAX; i++) {
         if (reader->interface[i] < 0)
             continue;
-        uint64_t of_ring = __atomic_load_n(&reader->rings[i].lost, __ATOMIC_RELAXED);
+        uint64_t of_ring = rings_lost(&reader->rings, i);
         pcapng_statistics(reader->out, (uint32_t)reader->interface[i],
                           (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec, of_ring);
         lost += of_ring;
@@ -281,7 +250,7 @@ static int run(const struct settings *settings, FILE *out, const char *name, con
     struct failure failure;
 
     struct json_object *answer =
-        ctl_request(settings->targets.path[0], line, &connection, &memory, &failure);
+        client_request(settings->targets.path[0], line, &connection, &memory, &failure);
     if (answer == NULL) {
         ctl_error("%s", failure.text);
         return EXIT_FAILURE;
@@ -294,7 +263,7 @@ static int run(const struct settings *settings, FILE *out, const char *name, con
         ctl_error("capture: the daemon is of another version: no shared memory came");
         return EXIT_FAILURE;
     }
-    reader.rings = rings;
+    reader.rings.memory = rings;
     memset(reader.interface, -1, sizeof(reader.interface));
     pcapng_begin(out, CTL_PROGRAM " " CAUSEWAY_VERSION);
     if (fflush(out) != 0) /* a reader of a pipe sees at once that it has begun */

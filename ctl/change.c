@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* publish, unpublish, allow, disallow: one value, one request to the parent. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/client.h"
+#include "ctl/commands.h"
+#include "ctl/program.h"
+#include "ctl/targets.h"
 #include "runtime/base/control.h"
-#include "ctl/ctl.h"
 
 static const struct option_spec table[] = {
     CTL_CONTROL_ROW,
@@ -30,7 +34,7 @@ static int request(const struct ctl_targets *targets, const char *line)
                   targets->count);
         return CTL_WRONG_USE;
     }
-    struct json_object *answer = ctl_request(targets->path[0], line, NULL, NULL, &failure);
+    struct json_object *answer = client_request(targets->path[0], line, NULL, NULL, &failure);
     if (answer == NULL) {
         ctl_error("%s", failure.text);
         return EXIT_FAILURE;

@@ -5,12 +5,15 @@
  */
 #include <errno.h>
 #include <libgen.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ctl/ctl.h"
+#include "ctl/commands.h"
+#include "ctl/program.h"
 
 #define ARGUMENTS_MAX 256
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ctl/client.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -9,7 +11,6 @@
 #include <unistd.h>
 
 #include "runtime/base/control_request.h"
-#include "ctl/ctl.h"
 
 #define PATIENCE_SECONDS 90 /* a change waits for the firewall's tools */
 #define ANSWER_MAX_BYTES (8u << 20)
@@ -127,26 +128,33 @@ static bool send_line(int fd, const char *line)
     return sendmsg(fd, &message, MSG_NOSIGNAL) == (ssize_t)(strlen(line) + 1);
 }
 
-static struct json_object *exchange(int fd, const char *path, const char *line, int *passed_fd,
-                                    struct failure *failure)
+struct json_object *client_read_answer(const char *text, const char *path, struct failure *failure)
 {
-    char *text = send_line(fd, line) ? read_line(fd, passed_fd) : NULL;
-    struct json_object *answer = text != NULL ? json_tokener_parse(text) : NULL;
+    struct json_object *answer = json_tokener_parse(text), *error = NULL;
 
-    free(text);
-    if (answer == NULL) {
-        failure_set(failure, "%.200s: the daemon gives no answer", path);
-        return NULL;
-    }
     if (json_object_get_boolean(json_object_object_get(answer, "ok")))
         return answer;
-    failure_set(failure, "%s", ctl_text(answer, "error"));
+    error = json_object_object_get(answer, "error");
+    if (json_object_is_type(error, json_type_string))
+        failure_set(failure, "%s", json_object_get_string(error));
+    else
+        failure_set(failure, "%.200s: the daemon gives no answer", path);
     json_object_put(answer);
     return NULL;
 }
 
-struct json_object *ctl_request(const char *path, const char *line, int *connection, int *passed_fd,
-                                struct failure *failure)
+static struct json_object *exchange(int fd, const char *path, const char *line, int *passed_fd,
+                                    struct failure *failure)
+{
+    char *text = send_line(fd, line) ? read_line(fd, passed_fd) : NULL;
+    struct json_object *answer = client_read_answer(text != NULL ? text : "", path, failure);
+
+    free(text);
+    return answer;
+}
+
+struct json_object *client_request(const char *path, const char *line, int *connection,
+                                   int *passed_fd, struct failure *failure)
 {
     if (strlen(line) + 1 > CONTROL_LINE_MAX) {
         failure_set(failure, "the request is longer than %d bytes", CONTROL_LINE_MAX);

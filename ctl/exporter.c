@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The metrics over HTTP, in a process of its own: a fault in it does not touch the packet path. One
- * thread; every GET of /metrics asks the daemons.
- */
+#include "ctl/exporter.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <microhttpd.h>
 
-#include "ctl/ctl.h"
+#include "ctl/program.h"
+#include "runtime/base/options.h"
+
+struct page {
+    exporter_print *print;
+    const void *context;
+};
 
 #define CONNECTIONS_MAX    16
 #define CONNECTION_SECONDS 10
@@ -39,6 +44,7 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
                               const char *method, const char *version, const char *upload,
                               size_t *upload_size, void **request)
 {
+    const struct page *page = context;
     char *text = NULL;
     size_t length;
 
@@ -52,7 +58,7 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     FILE *out = open_memstream(&text, &length);
     if (out == NULL)
         return MHD_NO;
-    ctl_print_metrics(context, out);
+    page->print(page->context, out);
     fclose(out);
     return respond(connection, MHD_HTTP_OK, text, length, MHD_RESPMEM_MUST_FREE);
 }
@@ -81,8 +87,9 @@ static bool parse_listen(const char *text, struct sockaddr_storage *out)
     return inet_pton(AF_INET, address, &in4->sin_addr) == 1;
 }
 
-int ctl_serve_metrics(const struct ctl_targets *targets, const char *listen)
+int exporter_serve(const char *listen, exporter_print *print, const void *context)
 {
+    struct page page = {print, context};
     struct sockaddr_storage address;
     sigset_t ends;
     int number;
@@ -100,7 +107,7 @@ int ctl_serve_metrics(const struct ctl_targets *targets, const char *listen)
     if (address.ss_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     struct MHD_Daemon *server = MHD_start_daemon(
-        flags, 0, NULL, NULL, answer, (void *)targets, MHD_OPTION_SOCK_ADDR, &address,
+        flags, 0, NULL, NULL, answer, &page, MHD_OPTION_SOCK_ADDR, &address,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)CONNECTION_SECONDS, MHD_OPTION_END);
     if (server == NULL) {

@@ -1,37 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How samples are written; what metrics.c and metrics_dns.c share. */
+/* All metrics of all daemons: samples of a metric stand together, so the answers come first. */
 #ifndef CAUSEWAY_CTL_METRICS_H
 #define CAUSEWAY_CTL_METRICS_H
 
-#include "ctl/ctl.h"
+#include "ctl/metrics_write.h"
 
-/* A member of an answer as a metric: its value times scale, which is 1 or less. */
-struct metric {
-    const char *key, *name, *type, *help;
-    double scale;
-};
-#define METRICS_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-
-struct scrape {
-    FILE *out;
-    unsigned count;
-    struct json_object *answers[CTL_TARGETS_MAX]; /* NULL: does not answer */
-    const char *paths[CTL_TARGETS_MAX];
-};
-
-/* The two lines of comment before a family. */
-void metrics_head(FILE *out, const char *name, const char *type, const char *help);
-
-/* A sample: causeway_NAME{daemon="ROLE" ... ,KEY="VALUE" ... } VALUE */
-void metrics_begin(FILE *out, const char *name, const char *role);
-void metrics_label(FILE *out, const char *before, const char *key, const char *value);
-void metrics_value(FILE *out, uint64_t value, double scale);
-
-/* The metrics of an object that a daemon has once. */
-void metrics_object(const struct scrape *scrape, const char *object, const struct metric *metrics,
-                    size_t count);
-
-/* Those of causeway-dns. */
-void metrics_dns(const struct scrape *scrape);
+void metrics_print(const struct scrape *scrape);
 
 #endif

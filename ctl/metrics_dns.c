@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The metrics of causeway-dns. Labels: transport, reason, upstream. */
+#include "ctl/metrics_dns.h"
+
 #include <inttypes.h>
 #include <string.h>
 
-#include "ctl/metrics.h"
+#include "ctl/answer.h"
 
 static const struct metric server_metrics[] = {
     {"answers", "dns_answers_total", "counter", "Answers given to clients, of any kind", 1},
@@ -64,7 +65,7 @@ static const struct metric upstream_metrics[] = {
 
 static bool is_dns(struct json_object *answer)
 {
-    return answer != NULL && strcmp(ctl_role(answer), "dns") == 0;
+    return answer != NULL && strcmp(answer_role(answer), "dns") == 0;
 }
 
 /* One sample for each member of an object, under its name. */
@@ -107,7 +108,7 @@ static void print_queries(const struct scrape *scrape)
         for (size_t row = 0; row < METRICS_LENGTH(rows); row++) {
             metrics_begin(scrape->out, "dns_questions_total", "dns");
             metrics_label(scrape->out, ",", "transport", rows[row].transport);
-            metrics_value(scrape->out, ctl_number(counters, rows[row].key), 1);
+            metrics_value(scrape->out, answer_number(counters, rows[row].key), 1);
         }
     }
 }
@@ -141,7 +142,7 @@ static void each_upstream(const struct scrape *scrape,
             continue;
         for (size_t j = 0; j < json_object_array_length(list); j++) {
             struct json_object *upstream = json_object_array_get_idx(list, j);
-            print(scrape->out, ctl_text(upstream, "upstream"), upstream, metric);
+            print(scrape->out, answer_text(upstream, "upstream"), upstream, metric);
         }
     }
 }
@@ -160,7 +161,7 @@ static void print_counter(FILE *out, const char *name, struct json_object *upstr
 {
     metrics_begin(out, metric->name, "dns");
     metrics_label(out, ",", "upstream", name);
-    metrics_value(out, ctl_number(upstream, metric->key), metric->scale);
+    metrics_value(out, answer_number(upstream, metric->key), metric->scale);
 }
 
 static void print_upstream_reasons(FILE *out, const char *name, struct json_object *upstream,
@@ -193,12 +194,12 @@ static void print_histogram(FILE *out, const char *name, struct json_object *ups
         return;
     for (size_t i = 0; i < json_object_array_length(list); i++) {
         struct json_object *bucket = json_object_array_get_idx(list, i);
-        count += ctl_number(bucket, "answers");
-        print_bucket(out, name, ctl_number(bucket, "below_us"), count);
+        count += answer_number(bucket, "answers");
+        print_bucket(out, name, answer_number(bucket, "below_us"), count);
     }
     metrics_begin(out, "dns_upstream_latency_seconds_sum", "dns");
     metrics_label(out, ",", "upstream", name);
-    metrics_value(out, ctl_number(upstream, "latency_sum_us"), 1e-6);
+    metrics_value(out, answer_number(upstream, "latency_sum_us"), 1e-6);
     metrics_begin(out, "dns_upstream_latency_seconds_count", "dns");
     metrics_label(out, ",", "upstream", name);
     metrics_value(out, count, 1);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "packet/parse.h"
+#include "packet/bytes.h"
 
 enum { BLOCK_INTERFACE = 1, BLOCK_STATISTICS = 5, BLOCK_PACKET = 6, BLOCK_SECTION = 0x0a0d0d0a };
 enum { OPTION_END = 0, OPTION_COMMENT = 1, EPB_FLAGS = 2, IF_NAME = 2, IF_TSRESOL = 9 };

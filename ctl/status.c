@@ -1,9 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl/ctl.h"
+#include "ctl/answer.h"
+#include "ctl/commands.h"
+#include "ctl/sample.h"
+#include "ctl/status_dns.h"
+#include "ctl/targets.h"
+#include "ctl/text.h"
 
 struct settings {
     struct ctl_targets targets;
@@ -32,67 +39,25 @@ static void print_json(struct json_object **answers, unsigned count)
     json_object_put(all);
 }
 
-/* "4.2 Gbit/s" */
-static const char *rate_text(uint64_t bytes_per_second, char *out, size_t size)
-{
-    static const char *const units[] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s"};
-    double rate = (double)bytes_per_second * 8;
-    unsigned unit = 0;
-
-    for (; rate >= 1000 && unit < 3; unit++)
-        rate /= 1000;
-    snprintf(out, size, unit == 0 ? "%.0f %s" : "%.1f %s", rate, units[unit]);
-    return out;
-}
-
-/* "LABEL: queue 1, reason 3" of what is not zero. */
-static void print_counts(const char *label, uint64_t queue, struct json_object *reasons)
-{
-    const char *before = ": ";
-
-    if (queue + ctl_sum(reasons) == 0)
-        return;
-    printf("%s", label);
-    if (queue > 0) {
-        printf("%squeue %" PRIu64, before, queue);
-        before = ", ";
-    }
-    if (json_object_is_type(reasons, json_type_object)) {
-        json_object_object_foreach(reasons, reason, count)
-        {
-            if (json_object_get_uint64(count) == 0)
-                continue;
-            printf("%s%s %" PRIu64, before, reason, json_object_get_uint64(count));
-            before = ", ";
-        }
-    }
-    printf("\n");
-}
-
-void ctl_print_reasons(const char *label, struct json_object *reasons)
-{
-    print_counts(label, 0, reasons);
-}
-
 static void print_lane(struct json_object *lane)
 {
     struct json_object *rates = json_object_object_get(lane, "rates");
     char out[32], in[32];
 
-    printf("  lane %" PRIu64 " %s", ctl_number(lane, "lane"), ctl_text(lane, "state"));
+    printf("  lane %" PRIu64 " %s", answer_number(lane, "lane"), answer_text(lane, "state"));
     if (rates != NULL)
-        printf(", out %s, in %s", rate_text(ctl_number(rates, "out_bytes"), out, sizeof(out)),
-               rate_text(ctl_number(rates, "in_bytes"), in, sizeof(in)));
-    if (ctl_number(lane, "rtt_us") > 0)
-        printf(", round trip %" PRIu64 " us (least %" PRIu64 ")", ctl_number(lane, "rtt_us"),
-               ctl_number(lane, "rtt_min_us"));
+        printf(", out %s, in %s", text_rate(answer_number(rates, "out_bytes"), out, sizeof(out)),
+               text_rate(answer_number(rates, "in_bytes"), in, sizeof(in)));
+    if (answer_number(lane, "rtt_us") > 0)
+        printf(", round trip %" PRIu64 " us (least %" PRIu64 ")", answer_number(lane, "rtt_us"),
+               answer_number(lane, "rtt_min_us"));
     printf("\n    out %" PRIu64 " packets, %" PRIu64 " bytes (%" PRIu64 " super-packets, %" PRIu64
            " writes); in %" PRIu64 " packets, %" PRIu64 " bytes\n",
-           ctl_number(lane, "captured_packets"), ctl_number(lane, "captured_bytes"),
-           ctl_number(lane, "captured_super"), ctl_number(lane, "sent_writes"),
-           ctl_number(lane, "injected_packets"), ctl_number(lane, "injected_bytes"));
-    print_counts("    dropped", ctl_number(lane, "queue_dropped"),
-                 json_object_object_get(lane, "drops"));
+           answer_number(lane, "captured_packets"), answer_number(lane, "captured_bytes"),
+           answer_number(lane, "captured_super"), answer_number(lane, "sent_writes"),
+           answer_number(lane, "injected_packets"), answer_number(lane, "injected_bytes"));
+    text_print_counts("    dropped", answer_number(lane, "queue_dropped"),
+                      json_object_object_get(lane, "drops"));
 }
 
 static void print_lanes(struct json_object *owner)
@@ -126,13 +91,13 @@ static void print_list(struct json_object *status, const char *label, const char
 
 static void print_enclave(struct json_object *enclave)
 {
-    printf("enclave %s at %s", ctl_text(enclave, "name"), ctl_text(enclave, "peer"));
-    if (ctl_text(enclave, "device")[0] == '\0')
+    printf("enclave %s at %s", answer_text(enclave, "name"), answer_text(enclave, "peer"));
+    if (answer_text(enclave, "device")[0] == '\0')
         printf(": has not come yet\n");
     else
-        printf(" on %s, MTU %" PRIu64 "\n", ctl_text(enclave, "device"),
-               ctl_number(enclave, "mtu"));
-    print_texts("addresses", ctl_text(enclave, "address4"), ctl_text(enclave, "address6"));
+        printf(" on %s, MTU %" PRIu64 "\n", answer_text(enclave, "device"),
+               answer_number(enclave, "mtu"));
+    print_texts("addresses", answer_text(enclave, "address4"), answer_text(enclave, "address6"));
     print_lanes(enclave);
 }
 
@@ -140,7 +105,7 @@ static void print_parent(struct json_object *status)
 {
     struct json_object *enclaves = json_object_object_get(status, "enclaves");
 
-    printf("uplink MTU %" PRIu64 "\n", ctl_number(status, "uplink_mtu"));
+    printf("uplink MTU %" PRIu64 "\n", answer_number(status, "uplink_mtu"));
     print_list(status, "published", "publish");
     print_list(status, "allowed", "allow");
     if (!json_object_is_type(enclaves, json_type_array))
@@ -151,13 +116,13 @@ static void print_parent(struct json_object *status)
 
 static void print_own(struct json_object *status)
 {
-    printf("parent at %s", ctl_text(status, "peer"));
+    printf("parent at %s", answer_text(status, "peer"));
     if (!json_object_get_boolean(json_object_object_get(status, "configured")))
         printf(": nothing agreed yet\n");
     else
-        printf(", MTU %" PRIu64 "\n", ctl_number(status, "mtu"));
-    print_texts("addresses", ctl_text(status, "address4"), ctl_text(status, "address6"));
-    print_texts("gateways", ctl_text(status, "gateway4"), ctl_text(status, "gateway6"));
+        printf(", MTU %" PRIu64 "\n", answer_number(status, "mtu"));
+    print_texts("addresses", answer_text(status, "address4"), answer_text(status, "address6"));
+    print_texts("gateways", answer_text(status, "gateway4"), answer_text(status, "gateway6"));
     print_list(status, "  resolvers", "dns");
     print_lanes(status);
 }
@@ -165,23 +130,23 @@ static void print_own(struct json_object *status)
 static void print_kernel(struct json_object *kernel)
 {
     printf("Linux %s, capture by %s, io_uring with %s, UDP super-packets %s",
-           ctl_text(kernel, "release"), ctl_text(kernel, "capture"), ctl_text(kernel, "io_uring"),
-           ctl_text(kernel, "udp_super_packets"));
-    if (ctl_text(kernel, "firewall")[0] != '\0')
-        printf(", rules in %s", ctl_text(kernel, "firewall"));
+           answer_text(kernel, "release"), answer_text(kernel, "capture"),
+           answer_text(kernel, "io_uring"), answer_text(kernel, "udp_super_packets"));
+    if (answer_text(kernel, "firewall")[0] != '\0')
+        printf(", rules in %s", answer_text(kernel, "firewall"));
     printf("\n");
 }
 
 static void print_status(struct json_object *status)
 {
-    uint64_t seconds = ctl_number(status, "uptime_ms") / 1000;
-    const char *role = ctl_role(status);
+    uint64_t seconds = answer_number(status, "uptime_ms") / 1000;
+    const char *role = answer_role(status);
 
-    printf("%s %s, PID %" PRIu64 ", up %" PRIu64 ":%02u:%02u\n", ctl_text(status, "program"),
-           ctl_text(status, "version"), ctl_number(status, "pid"), seconds / 3600,
+    printf("%s %s, PID %" PRIu64 ", up %" PRIu64 ":%02u:%02u\n", answer_text(status, "program"),
+           answer_text(status, "version"), answer_number(status, "pid"), seconds / 3600,
            (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60));
     if (strcmp(role, "dns") == 0) {
-        ctl_dns_print_status(status);
+        status_print_dns(status);
         return;
     }
     print_kernel(json_object_object_get(status, "kernel"));
@@ -200,7 +165,7 @@ int ctl_status(int argc, char **argv)
     if (!ctl_options(table, "status", "what the daemons are doing", argc, argv, &settings.targets,
                      &result))
         return result;
-    unsigned answered = ctl_sample(&settings.targets, settings.interval_ms, answers);
+    unsigned answered = sample_status(&settings.targets, settings.interval_ms, answers);
     if (settings.json)
         print_json(answers, settings.targets.count);
     for (unsigned i = 0; i < settings.targets.count; i++) {

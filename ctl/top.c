@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "ctl/ctl.h"
+#include "ctl/answer.h"
+#include "ctl/commands.h"
+#include "ctl/sample.h"
+#include "ctl/targets.h"
+#include "ctl/text.h"
+#include "ctl/top_dns.h"
 
 #define CLEAR_SCREEN "\033[H\033[J"
 
@@ -22,62 +29,39 @@ static const struct option_spec table[] = {
     {.name = NULL},
 };
 
-/* A number in five columns: 987, 12.3k, 4.5G */
-static const char *short_number(uint64_t number, char *out, size_t size)
-{
-    static const char units[] = " kMGT";
-    double value = (double)number;
-    unsigned unit = 0;
-
-    for (; value >= 1000 && unit < 4; unit++)
-        value /= 1000;
-    if (unit == 0)
-        snprintf(out, size, "%" PRIu64, number);
-    else
-        snprintf(out, size, value < 100 ? "%.1f%c" : "%.0f%c", value, units[unit]);
-    return out;
-}
-
-void ctl_print_cell(uint64_t number)
-{
-    char text[32];
-
-    printf(" %8s", short_number(number, text, sizeof(text)));
-}
-
-static void print_row(const struct ctl_lane *lane)
+static void print_row(const struct answer_lane *lane)
 {
     struct json_object *rates = json_object_object_get(lane->lane, "rates");
-    uint64_t queue = ctl_number(lane->lane, "queue_packets");
+    uint64_t queue = answer_number(lane->lane, "queue_packets");
 
-    printf("%-20.20s %4" PRIu64 " %-10.10s", lane->enclave, ctl_number(lane->lane, "lane"),
-           ctl_text(lane->lane, "state"));
-    ctl_print_cell(ctl_number(rates, "out_bytes") * 8);
-    ctl_print_cell(ctl_number(rates, "out_packets"));
-    ctl_print_cell(ctl_number(rates, "in_bytes") * 8);
-    ctl_print_cell(ctl_number(rates, "in_packets"));
-    ctl_print_cell(ctl_number(rates, "bytes_per_write"));
-    ctl_print_cell(queue);
-    ctl_print_cell(ctl_number(lane->lane, "queue_bytes"));
-    ctl_print_cell(ctl_number(lane->lane, "rtt_us"));
-    ctl_print_cell(ctl_number(rates, "drops"));
+    printf("%-20.20s %4" PRIu64 " %-10.10s", lane->enclave, answer_number(lane->lane, "lane"),
+           answer_text(lane->lane, "state"));
+    text_print_cell(answer_number(rates, "out_bytes") * 8);
+    text_print_cell(answer_number(rates, "out_packets"));
+    text_print_cell(answer_number(rates, "in_bytes") * 8);
+    text_print_cell(answer_number(rates, "in_packets"));
+    text_print_cell(answer_number(rates, "bytes_per_write"));
+    text_print_cell(queue);
+    text_print_cell(answer_number(lane->lane, "queue_bytes"));
+    text_print_cell(answer_number(lane->lane, "rtt_us"));
+    text_print_cell(answer_number(rates, "drops"));
     printf("\n");
 }
 
 static void print_view(struct json_object *status)
 {
-    static struct ctl_lane lanes[CTL_LANES_MAX];
-    unsigned count = ctl_lanes(status, lanes, CTL_LANES_MAX);
+    static struct answer_lane lanes[ANSWER_LANES_MAX];
+    unsigned count = answer_lanes(status, lanes, ANSWER_LANES_MAX);
 
-    if (strcmp(ctl_role(status), "dns") == 0) {
-        ctl_dns_print_view(status);
+    if (strcmp(answer_role(status), "dns") == 0) {
+        top_print_dns(status);
         return;
     }
-    printf("%s, PID %" PRIu64 ", capture by %s\n", ctl_text(status, "program"),
-           ctl_number(status, "pid"),
-           ctl_text(json_object_object_get(status, "kernel"), "capture"));
+    printf("%s, PID %" PRIu64 ", capture by %s\n", answer_text(status, "program"),
+           answer_number(status, "pid"),
+           answer_text(json_object_object_get(status, "kernel"), "capture"));
     printf("%-20s %4s %-10s %8s %8s %8s %8s %8s %8s %8s %8s %8s\n",
-           strcmp(ctl_role(status), "parent") == 0 ? "ENCLAVE" : "PARENT", "LANE", "STATE",
+           strcmp(answer_role(status), "parent") == 0 ? "ENCLAVE" : "PARENT", "LANE", "STATE",
            "OUT b/s", "OUT p/s", "IN b/s", "IN p/s", "B/WRITE", "QUEUE p", "QUEUE B", "RTT us",
            "DROP/s");
     for (unsigned i = 0; i < count; i++)
@@ -95,7 +79,7 @@ int ctl_top(int argc, char **argv)
                      &settings.targets, &result))
         return result;
     do {
-        answered = ctl_sample(&settings.targets, settings.interval_ms, answers);
+        answered = sample_status(&settings.targets, settings.interval_ms, answers);
         if (!settings.once && isatty(STDOUT_FILENO))
             printf(CLEAR_SCREEN);
         for (unsigned i = 0; i < settings.targets.count; i++) {
