@@ -21,7 +21,7 @@ static const char *const roles[] = {"parent", "enclave"};
 #define ROLES (sizeof(roles) / sizeof(roles[0]))
 
 /* DIRECTORY/PROGRAM; installed, DIRECTORY is bin and the daemons are in sbin; a build tree has
- * DIRECTORY/../../ROLE/PROGRAM. */
+ * DIRECTORY/../ROLE/PROGRAM. */
 static bool find_beside(const char *role, char *out, size_t size)
 {
     char self[4000];
@@ -37,7 +37,7 @@ static bool find_beside(const char *role, char *out, size_t size)
     snprintf(out, size, "%s/../sbin/causeway-%s", directory, role);
     if (access(out, X_OK) == 0)
         return true;
-    snprintf(out, size, "%s/../../%s/causeway-%s", directory, role, role);
+    snprintf(out, size, "%s/../%s/causeway-%s", directory, role, role);
     return access(out, X_OK) == 0;
 }
 

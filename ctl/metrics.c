@@ -5,20 +5,8 @@
 #include "ctl/metrics_dns.h"
 #include "ctl/metrics_lanes.h"
 
-static const struct metric handshake_metrics[] = {
-    {"accepted", "handshakes_accepted_total", "counter", "Connections accepted for a handshake", 1},
-    {"refused_peers", "handshakes_refused_total", "counter", "Connections of unknown peers", 1},
-    {"bad_handshakes", "handshakes_failed_total", "counter", "Handshakes that were malformed", 1},
-    {"rejected", "handshakes_rejected_total", "counter", "Handshakes answered by REJECT", 1},
-};
-
-static const struct metric control_metrics[] = {
-    {"clients", "control_clients", "gauge", "Clients of the control socket", 1},
-    {"requests", "control_requests_total", "counter", "Requests on the control socket", 1},
-    {"bad_requests", "control_bad_requests_total", "counter", "Requests that were refused", 1},
-    {"dropped", "control_dropped_clients_total", "counter", "Clients dropped for being too slow",
-     1},
-};
+static const struct metric handshake_metrics[] = {HANDSHAKE_COUNTERS(METRIC)};
+static const struct metric control_metrics[] = {CONTROL_CLIENTS(METRIC) CONTROL_COUNTERS(METRIC)};
 
 static void print_daemons(const struct scrape *scrape)
 {

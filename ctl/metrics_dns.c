@@ -6,60 +6,10 @@
 
 #include "ctl/answer.h"
 
-static const struct metric server_metrics[] = {
-    {"answers", "dns_answers_total", "counter", "Answers given to clients, of any kind", 1},
-    {"answers_cut", "dns_answers_cut_total", "counter", "Answers cut short over UDP", 1},
-    {"local", "dns_local_answers_total", "counter", "Answers from local names", 1},
-    {"hits", "dns_cache_hits_total", "counter", "Answers from the cache", 1},
-    {"stale", "dns_cache_stale_answers_total", "counter",
-     "Answers from the cache past their time, as upstreams gave none", 1},
-    {"joined", "dns_joined_questions_total", "counter",
-     "Questions that were being asked already and waited for that answer", 1},
-    {"asked", "dns_asked_questions_total", "counter", "Questions given to the upstreams", 1},
-    {"refreshed", "dns_refreshing_questions_total", "counter",
-     "Questions given to the upstreams without a client that waits", 1},
-    {"any", "dns_any_questions_total", "counter", "Questions of type ANY", 1},
-    {"refused", "dns_refused_questions_total", "counter", "Questions answered REFUSED", 1},
-    {"bad_format", "dns_malformed_questions_total", "counter", "Questions answered FORMERR", 1},
-    {"bad_opcode", "dns_bad_opcode_questions_total", "counter", "Questions answered NOTIMP", 1},
-    {"bad_version", "dns_bad_version_questions_total", "counter", "Questions answered BADVERS", 1},
-    {"servfail", "dns_servfail_answers_total", "counter", "Questions answered SERVFAIL", 1},
-    {"streams", "dns_accepted_connections_total", "counter", "Connections of clients accepted", 1},
-    {"streams_idle", "dns_idle_connections_closed_total", "counter",
-     "Connections closed because nothing was asked", 1},
-    {"streams_evicted", "dns_evicted_connections_total", "counter",
-     "Idle connections closed to make room for others", 1},
-    {"flushes", "dns_cache_flushes_total", "counter", "Times that the cache was emptied", 1},
-};
-
-static const struct metric cache_metrics[] = {
-    {"entries", "dns_cache_entries", "gauge", "Answers in the cache", 1},
-    {"bytes_used", "dns_cache_used_bytes", "gauge", "Memory that they take", 1},
-    {"bytes_most", "dns_cache_limit_bytes", "gauge", "Memory that the cache may take", 1},
-    {"inserted", "dns_cache_inserted_total", "counter", "Answers put into the cache", 1},
-    {"evicted", "dns_cache_evicted_total", "counter", "Answers dropped to make room", 1},
-    {"expired", "dns_cache_expired_total", "counter", "Answers dropped after their time", 1},
-    {"too_large", "dns_cache_too_large_total", "counter", "Answers too large for the cache", 1},
-};
-
-static const struct metric upstream_metrics[] = {
-    {"queries", "dns_upstream_queries_total", "counter", "Queries sent to an upstream", 1},
-    {"answers", "dns_upstream_answers_total", "counter", "Answers of an upstream", 1},
-    {"late_answers", "dns_upstream_late_answers_total", "counter",
-     "Answers that came when nobody waited any more", 1},
-    {"connects", "dns_upstream_connections_total", "counter", "Connections to an upstream", 1},
-    {"tls_resumed", "dns_upstream_resumed_connections_total", "counter",
-     "Connections with the TLS session of an earlier one", 1},
-    {"reconnect_asks", "dns_upstream_repeated_queries_total", "counter",
-     "Queries sent again because their connection was lost", 1},
-    {"hedges", "dns_upstream_hedges_total", "counter",
-     "Queries sent a second time over another connection", 1},
-    {"probes", "dns_upstream_probes_total", "counter", "Questions of our own to quiet upstreams",
-     1},
-    {"bytes_sent", "dns_upstream_sent_bytes_total", "counter", "Bytes sent to an upstream", 1},
-    {"bytes_received", "dns_upstream_received_bytes_total", "counter",
-     "Bytes received from an upstream", 1},
-};
+static const struct metric server_metrics[] = {DNS_COUNTERS(METRIC)};
+static const struct metric cache_metrics[] = {DNS_CACHE_SIZE(METRIC) DNS_CACHE_LIMIT(METRIC)
+                                                  DNS_CACHE_COUNTERS(METRIC)};
+static const struct metric upstream_metrics[] = {UPSTREAM_COUNTERS(METRIC)};
 
 /* ---- the server ---- */
 
@@ -98,7 +48,11 @@ static void print_queries(const struct scrape *scrape)
 {
     static const struct {
         const char *key, *transport;
-    } rows[] = {{"queries_udp", "udp"}, {"queries_tcp", "tcp"}, {"queries_link", "link"}};
+    } rows[] = {
+#define X(member, transport) {#member, transport},
+        DNS_QUESTIONS(X)
+#undef X
+    };
 
     metrics_head(scrape->out, "dns_questions_total", "counter", "Questions of clients");
     for (unsigned i = 0; i < scrape->count; i++) {
@@ -117,9 +71,9 @@ static void print_queries(const struct scrape *scrape)
 static void print_limited(const struct scrape *scrape, const char *object, const char *name,
                           const char *help)
 {
-    struct metric now = {"now", name, "gauge", help, 1};
+    struct metric now = {"now", name, GAUGE, help};
     char limit_name[64], limit_help[128];
-    struct metric most = {"most", limit_name, "gauge", limit_help, 1};
+    struct metric most = {"most", limit_name, GAUGE, limit_help};
 
     snprintf(limit_name, sizeof(limit_name), "%s_limit", name);
     snprintf(limit_help, sizeof(limit_help), "%s: at most", help);
@@ -161,7 +115,7 @@ static void print_counter(FILE *out, const char *name, struct json_object *upstr
 {
     metrics_begin(out, metric->name, "dns");
     metrics_label(out, ",", "upstream", name);
-    metrics_value(out, answer_number(upstream, metric->key), metric->scale);
+    metrics_counter(out, upstream, metric);
 }
 
 static void print_upstream_reasons(FILE *out, const char *name, struct json_object *upstream,
@@ -208,21 +162,21 @@ static void print_histogram(FILE *out, const char *name, struct json_object *ups
 static void print_upstreams(const struct scrape *scrape)
 {
     static const struct metric reasons[] = {
-        {"failures", "dns_upstream_failures_total", "counter",
-         "What went wrong with an upstream, by reason", 1},
-        {"mismatches", "dns_upstream_mismatches_total", "counter",
-         "Answers of an upstream that were not for the question, by reason", 1},
+        {"failures", "dns_upstream_failures_total", COUNTER,
+         "What went wrong with an upstream, by reason"},
+        {"mismatches", "dns_upstream_mismatches_total", COUNTER,
+         "Answers of an upstream that were not for the question, by reason"},
     };
 
     metrics_head(scrape->out, "dns_upstream_up", "gauge", "Whether an upstream is taken to answer");
     each_upstream(scrape, print_up, NULL);
     for (size_t m = 0; m < METRICS_LENGTH(upstream_metrics); m++) {
         const struct metric *metric = &upstream_metrics[m];
-        metrics_head(scrape->out, metric->name, metric->type, metric->help);
+        metrics_family(scrape->out, metric);
         each_upstream(scrape, print_counter, metric);
     }
     for (size_t m = 0; m < METRICS_LENGTH(reasons); m++) {
-        metrics_head(scrape->out, reasons[m].name, reasons[m].type, reasons[m].help);
+        metrics_family(scrape->out, &reasons[m]);
         each_upstream(scrape, print_upstream_reasons, &reasons[m]);
     }
     metrics_head(scrape->out, "dns_upstream_latency_seconds", "histogram",

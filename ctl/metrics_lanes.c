@@ -6,42 +6,8 @@
 
 #include "ctl/answer.h"
 
-static const struct metric lane_metrics[] = {
-    {"captured_packets", "captured_packets_total", "counter", "Packets taken from the kernel", 1},
-    {"captured_bytes", "captured_bytes_total", "counter", "Bytes of packets taken from the kernel",
-     1},
-    {"captured_super", "captured_super_packets_total", "counter",
-     "Packets taken that were TCP or UDP super-packets", 1},
-    {"captured_refragmented", "captured_refragmented_packets_total", "counter",
-     "Packets that conntrack had reassembled and that were fragmented again", 1},
-    {"capture_pauses", "capture_pauses_total", "counter",
-     "Times that all capture buffers were waiting for the link", 1},
-    {"verdict_batches", "verdict_batches_total", "counter", "NFQUEUE batch verdicts", 1},
-    {"sent_frames", "link_sent_frames_total", "counter", "Frames written to the link", 1},
-    {"sent_bytes", "link_sent_bytes_total", "counter", "Bytes written to the link", 1},
-    {"sent_writes", "link_writes_total", "counter", "Writes on the link", 1},
-    {"received_frames", "link_received_frames_total", "counter", "Frames read from the link", 1},
-    {"received_bytes", "link_received_bytes_total", "counter", "Bytes read from the link", 1},
-    {"received_reads", "link_reads_total", "counter", "Reads on the link", 1},
-    {"injected_packets", "injected_packets_total", "counter", "Packets given to the kernel", 1},
-    {"injected_bytes", "injected_bytes_total", "counter", "Bytes of packets given to the kernel",
-     1},
-    {"injected_super", "injected_super_packets_total", "counter",
-     "Packets given that were TCP or UDP super-packets", 1},
-    {"injected_segmented", "injected_segmented_packets_total", "counter",
-     "Super-packets that were segmented here", 1},
-    {"injected_joined", "injected_joined_packets_total", "counter",
-     "UDP datagrams given together with others of their flow", 1},
-    {"pings_sent", "pings_sent_total", "counter", "Pings sent", 1},
-    {"streams", "streams_total", "counter", "Connections that the lane has had", 1},
-    {"queue_dropped", "queue_dropped_packets_total", "counter",
-     "Packets that the kernel dropped before the lane read them", 1},
-    {"queue_packets", "queue_packets", "gauge", "Packets waiting in the kernel for the lane", 1},
-    {"queue_bytes", "queue_bytes", "gauge", "Bytes of buffers waiting in the kernel for the lane",
-     1},
-    {"rtt_us", "round_trip_seconds", "gauge", "Latest round trip over the link", 1e-6},
-    {"rtt_min_us", "round_trip_min_seconds", "gauge", "Shortest round trip over the link", 1e-6},
-};
+static const struct metric lane_metrics[] = {LANE_COUNTERS(METRIC) LANE_QUEUE(METRIC)
+                                                 LANE_ROUND_TRIPS(METRIC)};
 
 static void begin_lane_sample(FILE *out, const char *name, const char *role,
                               const struct answer_lane *lane)
@@ -75,7 +41,7 @@ static void print_counter(FILE *out, const char *role, const struct answer_lane 
                           const struct metric *metric)
 {
     begin_lane_sample(out, metric->name, role, lane);
-    metrics_value(out, answer_number(lane->lane, metric->key), metric->scale);
+    metrics_counter(out, lane->lane, metric);
 }
 
 static void print_lane_up(FILE *out, const char *role, const struct answer_lane *lane,
@@ -107,7 +73,7 @@ void metrics_lanes(const struct scrape *scrape)
     metrics_head(scrape->out, "lane_up", "gauge", "Whether the lane's stream is connected");
     each_lane(scrape, print_lane_up, NULL);
     for (size_t m = 0; m < METRICS_LENGTH(lane_metrics); m++) {
-        metrics_head(scrape->out, lane_metrics[m].name, lane_metrics[m].type, lane_metrics[m].help);
+        metrics_family(scrape->out, &lane_metrics[m]);
         each_lane(scrape, print_counter, &lane_metrics[m]);
     }
     metrics_head(scrape->out, "dropped_packets_total", "counter", "Packets dropped, by reason");

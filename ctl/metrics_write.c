@@ -10,6 +10,11 @@ void metrics_head(FILE *out, const char *name, const char *type, const char *hel
     fprintf(out, "# HELP causeway_%s %s\n# TYPE causeway_%s %s\n", name, help, name, type);
 }
 
+void metrics_family(FILE *out, const struct metric *metric)
+{
+    metrics_head(out, metric->name, metric->kind == COUNTER ? "counter" : "gauge", metric->help);
+}
+
 /* The three characters escaped that have to be. */
 void metrics_label(FILE *out, const char *before, const char *key, const char *value)
 {
@@ -33,6 +38,11 @@ void metrics_value(FILE *out, uint64_t value, double scale)
         fprintf(out, "} %" PRIu64 "\n", value);
 }
 
+void metrics_counter(FILE *out, struct json_object *object, const struct metric *metric)
+{
+    metrics_value(out, answer_number(object, metric->key), metric->kind == GAUGE_US ? 1e-6 : 1);
+}
+
 void metrics_begin(FILE *out, const char *name, const char *role)
 {
     fprintf(out, "causeway_%s{", name);
@@ -43,13 +53,13 @@ void metrics_object(const struct scrape *scrape, const char *object, const struc
                     size_t count)
 {
     for (size_t m = 0; m < count; m++) {
-        metrics_head(scrape->out, metrics[m].name, metrics[m].type, metrics[m].help);
+        metrics_family(scrape->out, &metrics[m]);
         for (unsigned i = 0; i < scrape->count; i++) {
             struct json_object *part = json_object_object_get(scrape->answers[i], object);
             if (part == NULL)
                 continue;
             metrics_begin(scrape->out, metrics[m].name, answer_role(scrape->answers[i]));
-            metrics_value(scrape->out, answer_number(part, metrics[m].key), metrics[m].scale);
+            metrics_counter(scrape->out, part, &metrics[m]);
         }
     }
 }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ctl/status.h"
+
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -137,7 +139,7 @@ static void print_kernel(struct json_object *kernel)
     printf("\n");
 }
 
-static void print_status(struct json_object *status)
+void status_print(struct json_object *status)
 {
     uint64_t seconds = answer_number(status, "uptime_ms") / 1000;
     const char *role = answer_role(status);
@@ -171,7 +173,7 @@ int ctl_status(int argc, char **argv)
     for (unsigned i = 0; i < settings.targets.count; i++) {
         if (answers[i] != NULL && !settings.json) {
             printf("%s", i > 0 ? "\n" : "");
-            print_status(answers[i]);
+            status_print(answers[i]);
         }
         json_object_put(answers[i]);
     }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "ctl/top.h"
+
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -48,7 +50,7 @@ static void print_row(const struct answer_lane *lane)
     printf("\n");
 }
 
-static void print_view(struct json_object *status)
+void top_print(struct json_object *status)
 {
     static struct answer_lane lanes[ANSWER_LANES_MAX];
     unsigned count = answer_lanes(status, lanes, ANSWER_LANES_MAX);
@@ -84,7 +86,7 @@ int ctl_top(int argc, char **argv)
             printf(CLEAR_SCREEN);
         for (unsigned i = 0; i < settings.targets.count; i++) {
             if (answers[i] != NULL)
-                print_view(answers[i]);
+                top_print(answers[i]);
             json_object_put(answers[i]);
         }
         /* A reader of a pipe that has gone ends this. */

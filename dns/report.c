@@ -14,16 +14,17 @@ static void print_if_any(FILE *out, const char *kind, const char *name, uint64_t
 /* Failures, limits and drops only when not zero. */
 static void print_counters(const struct dns_counters *counters, FILE *out)
 {
-#define X(name) fprintf(out, " " #name "=%" PRIu64, counters->name);
+#define X(name, ...) fprintf(out, " " #name "=%" PRIu64, counters->name);
+    DNS_QUESTIONS(X)
     DNS_COUNTERS(X)
 #undef X
     for (int i = UPSTREAM_ANSWERED + 1; i < UPSTREAM_FAILURE_COUNT; i++)
         print_if_any(out, "failure", upstream_failure_name((enum upstream_failure)i),
                      counters->failures[i]);
-#define X(name) print_if_any(out, "limit", #name, counters->limit_##name);
+#define X(name, ...) print_if_any(out, "limit", #name, counters->limit_##name);
     DNS_LIMITS(X)
 #undef X
-#define X(name) print_if_any(out, "drop", #name, counters->drop_##name);
+#define X(name, ...) print_if_any(out, "drop", #name, counters->drop_##name);
     DNS_DROPS(X)
 #undef X
 }
@@ -42,9 +43,10 @@ static void print_latencies(const uint64_t latency[UPSTREAM_LATENCY_BUCKETS], FI
 static void print_upstream(const struct upstream_stats *stats, FILE *out)
 {
     fprintf(out, "stats upstream=%s healthy=%d", stats->text, stats->healthy);
-#define X(name) fprintf(out, " " #name "=%" PRIu64, stats->name);
+#define X(name, ...) fprintf(out, " " #name "=%" PRIu64, stats->name);
     UPSTREAM_COUNTERS(X)
 #undef X
+    fprintf(out, " latency_sum_us=%" PRIu64, stats->latency_sum_us);
     print_latencies(stats->latency, out);
     for (int i = UPSTREAM_ANSWERED + 1; i < UPSTREAM_FAILURE_COUNT; i++)
         print_if_any(out, "failure", upstream_failure_name((enum upstream_failure)i),
@@ -57,11 +59,12 @@ static void print_upstream(const struct upstream_stats *stats, FILE *out)
 
 static void print_cache(const struct dns_cache_stats *stats, FILE *out)
 {
-    fprintf(out,
-            "stats cache entries=%" PRIu64 " bytes_used=%" PRIu64 " inserted=%" PRIu64
-            " evicted=%" PRIu64 " expired=%" PRIu64 " too_large=%" PRIu64 "\n",
-            stats->entries, stats->bytes_used, stats->inserted, stats->evicted, stats->expired,
-            stats->too_large);
+    fprintf(out, "stats cache");
+#define X(name, ...) fprintf(out, " " #name "=%" PRIu64, stats->name);
+    DNS_CACHE_SIZE(X)
+    DNS_CACHE_COUNTERS(X)
+#undef X
+    fputc('\n', out);
 }
 
 void dns_report_print(const struct dns_server *server, FILE *out)
@@ -109,18 +112,19 @@ static void report_failures(struct json *json, const uint64_t failures[UPSTREAM_
 static void report_counters(const struct dns_counters *counters, struct json *json)
 {
     json_begin(json, "counters");
-#define X(name) json_number(json, #name, counters->name);
+#define X(name, ...) json_number(json, #name, counters->name);
+    DNS_QUESTIONS(X)
     DNS_COUNTERS(X)
 #undef X
     json_end(json);
     report_failures(json, counters->failures);
     json_begin(json, "limits");
-#define X(name) json_number(json, #name, counters->limit_##name);
+#define X(name, ...) json_number(json, #name, counters->limit_##name);
     DNS_LIMITS(X)
 #undef X
     json_end(json);
     json_begin(json, "drops");
-#define X(name) json_number(json, #name, counters->drop_##name);
+#define X(name, ...) json_number(json, #name, counters->drop_##name);
     DNS_DROPS(X)
 #undef X
     json_end(json);
@@ -132,12 +136,10 @@ static void report_cache(const struct dns_server *server, struct json *json)
 
     json_begin(json, "cache");
     json_number(json, "bytes_most", server->config->cache_bytes);
-    json_number(json, "bytes_used", stats->bytes_used);
-    json_number(json, "entries", stats->entries);
-    json_number(json, "inserted", stats->inserted);
-    json_number(json, "evicted", stats->evicted);
-    json_number(json, "expired", stats->expired);
-    json_number(json, "too_large", stats->too_large);
+#define X(name, ...) json_number(json, #name, stats->name);
+    DNS_CACHE_SIZE(X)
+    DNS_CACHE_COUNTERS(X)
+#undef X
     json_end(json);
 }
 
@@ -161,9 +163,10 @@ static void report_upstream(const struct upstream_stats *stats, struct json *jso
     json_begin(json, NULL);
     json_text(json, "upstream", stats->text);
     json_flag(json, "healthy", stats->healthy);
-#define X(name) json_number(json, #name, stats->name);
+#define X(name, ...) json_number(json, #name, stats->name);
     UPSTREAM_COUNTERS(X)
 #undef X
+    json_number(json, "latency_sum_us", stats->latency_sum_us);
     report_latency(stats, json);
     report_failures(json, stats->failures);
     json_begin(json, "mismatches");

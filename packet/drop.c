@@ -5,19 +5,18 @@
 #include <stdio.h>
 
 static const char *const own_names[] = {
-    [DROP_FRAGMENT_BUDGET] = "fragment_budget",
-    [DROP_INJECT_TOO_LONG] = "inject_too_long",
-    [DROP_INJECT_NO_BUFFER] = "inject_no_buffer",
-    [DROP_INJECT_ERROR] = "inject_error",
-    [DROP_CAPTURE_TRUNCATED] = "capture_truncated",
-    [DROP_CAPTURE_NOT_IP] = "capture_not_ip",
-    [DROP_CAPTURE_MULTICAST] = "capture_multicast",
-    [DROP_CAPTURE_FULL] = "capture_full",
-    [DROP_CONTROL] = "control",
-    [DROP_CONTROL_FULL] = "control_full",
+#define X(reason, name, meaning) [DROP_##reason] = #name,
+    DROP_OWN_REASONS(X)
+#undef X
 };
-static_assert(sizeof(own_names) / sizeof(own_names[0]) == DROP_REASON_COUNT,
-              "every drop reason has a name");
+
+static const char *const policy_names[] = {
+#define X(verdict, name, meaning) [POLICY_##verdict] = #name,
+    DROP_POLICIES(X)
+#undef X
+};
+static_assert(sizeof(policy_names) / sizeof(policy_names[0]) == POLICY_VERDICT_COUNT,
+              "every verdict has a name");
 
 const char *drop_reason_name(unsigned reason, char *out, size_t out_size)
 {
@@ -29,9 +28,8 @@ const char *drop_reason_name(unsigned reason, char *out, size_t out_size)
     else if (reason < DROP_POLICY)
         snprintf(out, out_size, "offload_%s",
                  offload_error_name((enum offload_error)(reason - DROP_OFFLOAD)));
-    else if (reason < DROP_FRAGMENT_BUDGET)
-        snprintf(out, out_size, "policy_%s",
-                 policy_verdict_name((enum policy_verdict)(reason - DROP_POLICY)));
+    else if (reason <= DROP_LAST_OF_DECODERS)
+        snprintf(out, out_size, "%s", policy_names[reason - DROP_POLICY]);
     else
         snprintf(out, out_size, "%s", own_names[reason]);
     return out;

@@ -9,22 +9,36 @@
 #include "packet/parse.h"
 #include "packet/policy.h"
 
-/* Drop reasons: the decoders' errors under one numbering, then the daemon's own. */
+/* Those of the policy: X(policy_verdict, name, meaning) */
+#define DROP_POLICIES(X)                                                                           \
+    X(SOURCE, policy_source, "from an address that is not the sender's")                           \
+    X(DESTINATION, policy_destination, "to an address that no conversation justifies")             \
+    X(ICMP, policy_icmp, "an ICMP message that has no business across the border")                 \
+    X(QUOTE, policy_quote, "an ICMP error about a packet that its receiver never sent")
+
+/* The daemons' own: X(name of the enumerator, name, meaning) */
+#define DROP_OWN_REASONS(X)                                                                        \
+    X(FRAGMENT_BUDGET, fragment_budget, "a fragment beyond the peer's share of memory")            \
+    X(INJECT_TOO_LONG, inject_too_long, "longer than the device's MTU")                            \
+    X(INJECT_NO_BUFFER, inject_no_buffer, "the kernel had no memory or queue space")               \
+    X(INJECT_ERROR, inject_error, "any other error of the injecting socket")                       \
+    X(CAPTURE_TRUNCATED, capture_truncated, "the kernel could not hand over the whole packet")     \
+    X(CAPTURE_NOT_IP, capture_not_ip, "neither IPv4 nor IPv6")                                     \
+    X(CAPTURE_MULTICAST, capture_multicast, "link-local chatter of the kernel (MLD, IGMP)")        \
+    X(CAPTURE_FULL, capture_full, "no room to fragment into")                                      \
+    X(CONTROL, control, "a control frame that was malformed or not expected")                      \
+    X(CONTROL_FULL, control_full, "more pings than answers fit: a peer that floods")
+
+/* Drop reasons: the decoders' errors under one numbering, then the daemons' own. */
 enum drop_reason {
-    DROP_PACKET = 0,                                           /* + enum packet_error */
-    DROP_OFFLOAD = DROP_PACKET + PACKET_ERROR_COUNT,           /* + enum offload_error */
-    DROP_POLICY = DROP_OFFLOAD + OFFLOAD_ERROR_COUNT,          /* + enum policy_verdict */
-    DROP_FRAGMENT_BUDGET = DROP_POLICY + POLICY_VERDICT_COUNT, /* packet/reassembly.h */
-    DROP_INJECT_TOO_LONG,                                      /* longer than the device's MTU */
-    DROP_INJECT_NO_BUFFER,  /* the kernel had no memory or queue space */
-    DROP_INJECT_ERROR,      /* any other error of the injecting socket */
-    DROP_CAPTURE_TRUNCATED, /* the kernel could not hand over the whole packet */
-    DROP_CAPTURE_NOT_IP,
-    DROP_CAPTURE_MULTICAST, /* link-local chatter of the kernel (MLD, IGMP) and the like */
-    DROP_CAPTURE_FULL,      /* no room to fragment into */
-    DROP_CONTROL,           /* a control frame that was malformed or not expected */
-    DROP_CONTROL_FULL,      /* more pings than answers fit: a peer that floods */
-    DROP_REASON_COUNT
+    DROP_PACKET = 0,                                  /* + enum packet_error */
+    DROP_OFFLOAD = DROP_PACKET + PACKET_ERROR_COUNT,  /* + enum offload_error */
+    DROP_POLICY = DROP_OFFLOAD + OFFLOAD_ERROR_COUNT, /* + enum policy_verdict */
+    DROP_LAST_OF_DECODERS = DROP_POLICY + POLICY_VERDICT_COUNT - 1,
+#define X(reason, ...) DROP_##reason,
+    DROP_OWN_REASONS(X)
+#undef X
+        DROP_REASON_COUNT
 };
 
 /* Name of a drop reason as it stands in the output; NULL for the "no error" values. */

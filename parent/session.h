@@ -20,6 +20,7 @@
 #include "runtime/base/failure.h"
 #include "parent/config.h"
 #include "parent/enclave.h"
+#include "runtime/base/counters.h"
 #include "runtime/base/event.h"
 #include "runtime/lane/frame_reader.h"
 
@@ -57,7 +58,7 @@ struct sessions {
     struct enclave enclaves[PARENT_ENCLAVES_MAX];
     struct event_source lane_exit;
     struct log_limit accept_log, handshake_log;
-    uint64_t accepted, refused_peers, bad_handshakes, rejected;
+    HANDSHAKE_COUNTERS(COUNTER_MEMBER)
 };
 
 /* Moves *next_ms forward to a deadline that is sooner. */

@@ -9,6 +9,7 @@
 
 #include "dns/message/message.h"
 #include "dns/message/render.h"
+#include "runtime/base/counters.h"
 
 struct dns_cache; /* opaque: one allocation */
 
@@ -26,11 +27,8 @@ struct dns_cache_hit {
 };
 
 struct dns_cache_stats {
-    uint64_t entries, bytes_used; /* now; bytes of the entries alone */
-    uint64_t inserted;
-    uint64_t evicted;   /* dropped to make room */
-    uint64_t expired;   /* dropped because past their TTL and the time for stale ones */
-    uint64_t too_large; /* not stored: more than an eighth of the cache */
+    DNS_CACHE_SIZE(COUNTER_MEMBER) /* bytes of the entries alone */
+    DNS_CACHE_COUNTERS(COUNTER_MEMBER)
 };
 
 #define DNS_CACHE_BYTES_MIN 65536

@@ -418,11 +418,9 @@ void control_report(const struct control *control, const char *program, struct j
     json_number(reply, "uptime_ms", clock_ms() - control->opened_ms);
     json_begin(reply, "control");
     json_number(reply, "clients", clients);
-    json_number(reply, "accepted", control->accepted);
-    json_number(reply, "requests", control->requests);
-    json_number(reply, "bad_requests", control->bad_requests);
-    json_number(reply, "dropped", control->dropped);
-    json_number(reply, "evicted", control->evicted);
-    json_number(reply, "refused", control->refused);
+#define X(counter, ...) json_number(reply, #counter, control->counter);
+    CONTROL_COUNTERS(X)
+    CONTROL_STATUS_COUNTERS(X)
+#undef X
     json_end(reply);
 }

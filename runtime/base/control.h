@@ -21,6 +21,7 @@
 
 #include "runtime/base/failure.h"
 #include "runtime/base/control_request.h"
+#include "runtime/base/counters.h"
 #include "runtime/base/event.h"
 #include "runtime/base/json.h"
 #include "runtime/base/log.h"
@@ -84,7 +85,8 @@ struct control {
     struct event_source listener; /* fd -1: none */
     struct control_client clients[CONTROL_CLIENTS_MAX];
     struct log_limit log;
-    uint64_t accepted, requests, bad_requests, dropped, evicted, refused;
+    CONTROL_COUNTERS(COUNTER_MEMBER)
+    CONTROL_STATUS_COUNTERS(COUNTER_MEMBER)
 };
 
 /*

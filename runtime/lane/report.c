@@ -10,8 +10,10 @@ static void report_counters(struct json *json, const struct lane_stats *stats)
 {
     char name[64];
 
-#define X(counter) json_number(json, #counter, __atomic_load_n(&stats->counter, __ATOMIC_RELAXED));
-    STATS_COUNTERS(X)
+#define X(counter, ...)                                                                            \
+    json_number(json, #counter, __atomic_load_n(&stats->counter, __ATOMIC_RELAXED));
+    LANE_COUNTERS(X)
+    LANE_ROUND_TRIPS(X)
 #undef X
     json_begin(json, "drops");
     for (unsigned reason = 0; reason < DROP_REASON_COUNT; reason++)
@@ -25,9 +27,9 @@ void report_lane(struct json *json, const struct lane_report *report)
     json_begin(json, NULL);
     json_number(json, "lane", report->number);
     json_text(json, "state", report->state);
-    json_number(json, "queue_dropped", report->queue_dropped);
-    json_number(json, "queue_packets", report->queue_packets);
-    json_number(json, "queue_bytes", report->queue_bytes);
+#define X(counter, ...) json_number(json, #counter, report->counter);
+    LANE_QUEUE(X)
+#undef X
     report_counters(json, lane_stats(report->lane));
     json_end(json);
 }

@@ -10,10 +10,8 @@
 /* A lane as its owner sees it. */
 struct lane_report {
     unsigned number;
-    const char *state; /* "running", or why not */
-    uint64_t queue_dropped;
-    uint64_t queue_packets; /* waiting in the kernel for the lane; 0 where that is not known */
-    uint64_t queue_bytes;
+    const char *state;         /* "running", or why not */
+    LANE_QUEUE(COUNTER_MEMBER) /* 0 where it is not known */
     const struct lane *lane;
 };
 void report_lane(struct json *json, const struct lane_report *report);

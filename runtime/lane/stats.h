@@ -10,38 +10,12 @@
 #include <stdio.h>
 
 #include "packet/drop.h"
+#include "runtime/base/counters.h"
 
-/*
- * captured: from the kernel to the daemon; sent: from the daemon to the link;
- * received: from the link; injected: from the daemon to the kernel.
- */
-#define STATS_COUNTERS(X)                                                                          \
-    X(captured_packets)                                                                            \
-    X(captured_bytes)                                                                              \
-    X(captured_super)        /* of captured_packets: TCP or UDP super-packets */                   \
-    X(captured_refragmented) /* reassembled by conntrack, fragmented again here */                 \
-    X(capture_pauses)        /* all capture buffers were waiting for the link */                   \
-    X(verdict_batches)                                                                             \
-    X(sent_frames)                                                                                 \
-    X(sent_bytes)                                                                                  \
-    X(sent_writes)                                                                                 \
-    X(received_frames)                                                                             \
-    X(received_bytes)                                                                              \
-    X(received_reads)                                                                              \
-    X(injected_packets)                                                                            \
-    X(injected_bytes)                                                                              \
-    X(injected_super)                                                                              \
-    X(injected_segmented) /* of injected_super: segmented here, the kernel would not */            \
-    X(injected_joined) /* of injected_packets: UDP datagrams that went in with others, as one */   \
-    X(pings_sent)                                                                                  \
-    X(rtt_us) /* the latest round trip */                                                          \
-    X(rtt_min_us)                                                                                  \
-    X(streams) /* connections this lane has had */
-
+/* The counters' names and meanings are in runtime/base/counters.h. */
 struct lane_stats {
-#define X(name) uint64_t name;
-    STATS_COUNTERS(X)
-#undef X
+    LANE_COUNTERS(COUNTER_MEMBER)
+    LANE_ROUND_TRIPS(COUNTER_MEMBER)
     uint64_t drops[DROP_REASON_COUNT];
 };
 
