@@ -40,10 +40,9 @@ void sessions_report(struct sessions *sessions, struct json *json)
 
     json_number(json, "uplink_mtu", sessions->context.mtu);
     json_begin(json, "handshakes");
-    json_number(json, "accepted", sessions->accepted);
-    json_number(json, "refused_peers", sessions->refused_peers);
-    json_number(json, "bad_handshakes", sessions->bad_handshakes);
-    json_number(json, "rejected", sessions->rejected);
+#define X(counter, ...) json_number(json, #counter, sessions->counter);
+    HANDSHAKE_COUNTERS(X)
+#undef X
     json_end(json);
     json_list(json, "enclaves");
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
@@ -57,11 +56,11 @@ void sessions_report(struct sessions *sessions, struct json *json)
 
 void sessions_print_stats(struct sessions *sessions, FILE *out)
 {
-    fprintf(out,
-            "stats parent accepted=%" PRIu64 " refused_peers=%" PRIu64 " bad_handshakes=%" PRIu64
-            " rejected=%" PRIu64 "\n",
-            sessions->accepted, sessions->refused_peers, sessions->bad_handshakes,
-            sessions->rejected);
+    fprintf(out, "stats parent");
+#define X(counter, ...) fprintf(out, " " #counter "=%" PRIu64, sessions->counter);
+    HANDSHAKE_COUNTERS(X)
+#undef X
+    fputc('\n', out);
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
         if (sessions->enclaves[i].used)
             enclave_print_stats(&sessions->enclaves[i], out);

@@ -58,7 +58,7 @@ enum counter_kind { COUNTER, GAUGE, GAUGE_US };
     X(queue_packets, "queue_packets", GAUGE, "Packets waiting in the kernel for the lane")         \
     X(queue_bytes, "queue_bytes", GAUGE, "Bytes of buffers waiting in the kernel for the lane")
 
-/* ---- the parent's handshakes; struct server ---- */
+/* ---- the parent's handshakes; struct sessions ---- */
 
 #define HANDSHAKE_COUNTERS(X)                                                                      \
     X(accepted, "handshakes_accepted_total", COUNTER, "Connections accepted for a handshake")      \

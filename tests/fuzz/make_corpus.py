@@ -4,6 +4,7 @@
 
 Seeds are named; what a fuzzer found later is named by its hash and is left alone.
 """
+import json
 import pathlib
 import struct
 import sys
@@ -340,9 +341,80 @@ def options_file():
     yield "no-value", b"number\n"
 
 
+def answer_of(program, grown, **members):
+    lane = {"lane": 0, "state": "running", "captured_packets": 10 + grown, "sent_bytes": 500 * grown,
+            "sent_writes": grown, "queue_dropped": 1, "rtt_us": 90, "rtt_min_us": 70,
+            "drops": {"policy_source": grown, "inject_error": 0}}
+    return {"ok": True, "program": f"causeway-{program}", "version": "1", "pid": 7, "uptime_ms": 1000 + 500 * grown,
+            "control": {"clients": 1, "requests": 2}, "kernel": {"release": "6.1", "capture": "NFQUEUE"},
+            "lanes": [lane], **members}
+
+
+def dns_status(grown):
+    histogram = [{"below_us": 250, "answers": 5 + grown}, {"below_us": 500, "answers": 1}, {"answers": 1}]
+    return answer_of("dns", grown, listen=["udp:127.0.0.1:53"], waiting={"now": 1, "most": 9},
+                     counters={"queries_udp": 9 + grown, "hits": 3 + grown, "asked": 5}, drops={"short": grown},
+                     failures={"timeout": 1}, limits={}, cache={"entries": 1, "bytes_used": 2, "bytes_most": 3},
+                     upstreams=[{"upstream": "tcp://192.0.2.1:53", "healthy": True, "queries": 5 + grown,
+                                 "answers": 4, "latency": histogram, "failures": {"timeout": grown}}])
+
+
+def ctl_answer():
+    """Two answers, a line each."""
+    def pair(make):
+        return "\n".join(json.dumps(make(grown)) for grown in (0, 3)).encode()
+
+    def parent(grown):
+        enclave = {"name": "we\"b\n", "peer": "vsock:16", "device": "cwin16", "address4": "100.127.0.16", "mtu": 1500,
+                   "lanes": answer_of("parent", grown)["lanes"]}
+        return answer_of("parent", grown, enclaves=[enclave, {"name": "db"}], publish=["web=443:443"], allow=[],
+                         handshakes={"accepted": 1}, lanes=None)
+
+    yield "enclave", pair(lambda grown: answer_of("enclave", grown, peer="vsock:3:5005", configured=True, dns=["::1"]))
+    yield "parent", pair(parent)
+    yield "dns", pair(dns_status)
+    yield "refusal", b'{"ok":false,"error":"publish: no"}'
+    yield "nothing", b""
+    yield "no-object", b"[]\n7"
+    yield "unfinished", b'{"ok":true,"lanes":[{'
+    yield "elements", b'{"ok":true,"lanes":[1,null,[],""],"enclaves":[2,{"lanes":{}}]}\n' \
+        b'{"ok":true,"lanes":[1,null,[],"",{}],"enclaves":{}}'
+    yield "dns-elements", b'{"ok":true,"program":"causeway-dns","upstreams":[1,null]}\n' \
+        b'{"ok":true,"program":"causeway-dns","upstreams":[1,null,[],{"latency":[1,[],null],"failures":[]}],"cache":7}'
+    yield "huge", b'{"ok":true,"lanes":[{}]}\n{"ok":true,"uptime_ms":1,"lanes":[{"captured_bytes":' \
+        b'18446744073709551615,"drops":{"a":-1,"b":1e99,"c":"x"}}]}'
+    yield "deep", b'{"ok":' + b"[" * 200
+
+
+def ctl_rings():
+    """Distance from the ring's end, how far the head is ahead, bytes in the ring."""
+    def start(from_end, ahead):
+        return struct.pack(HOST + "IQ", from_end, ahead)
+
+    def record(size, captured, direction=1, time=1, reason=65535):
+        return struct.pack(HOST + "IIIHBBQ", size, captured, captured, reason, direction, 0, time)
+
+    packet = record(64, 40) + bytes(40)
+    yield "two", start(4096, 128) + packet + packet
+    yield "up-to-the-end", start(64, 128) + packet + packet
+    yield "skip", start(128, 192) + packet + record(0, 0, 3) + bytes(40) + packet
+    yield "no-room-for-a-header", start(16, 80) + bytes(16) + packet
+    yield "skip-beyond-the-head", start(128, 64) + record(0, 0, 3)
+    yield "beyond-the-end", start(64, 128) + record(128, 100)
+    yield "beyond-the-head", start(4096, 64) + record(128, 100)
+    yield "zero", start(4096, 64) + record(0, 0)
+    yield "captured", start(4096, 64) + record(64, 0xffffffff)
+    yield "odd", start(4096, 64) + record(36, 8)
+    yield "head-far-ahead", start(4096, 1 << 40) + packet
+    yield "head-behind", start(4096, (1 << 64) - 8) + packet
+    yield "empty", start(0, 0)
+    yield "short", b"x"
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus")
-    for target in (bpf, coalesce, control_request, dns_answer, dns_cache, dns_name, dns_query, frames, handshake, options_file, segment, vnet):
+    for target in (bpf, coalesce, control_request, ctl_answer, ctl_rings, dns_answer, dns_cache,
+                   dns_name, dns_query, frames, handshake, options_file, segment, vnet):
         folder = root / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in target():
