@@ -6,7 +6,7 @@
 #   launch-parent.sh status | stop | help
 #
 # start:  checks the host first, then starts causeway-parent with every OPTION, which are those of
-#         causeway-parent(8): --enclave vsock:16:5000 --publish 443:443 --allow 10.0.0.0/16 ...
+#         causeway-parent(8): --enclave vsock:16:5005 --publish 443:443 --allow 10.0.0.0/16 ...
 #         --resolver LINK also starts causeway-dns, which answers enclaves' queries on LINK
 #         (vsock:any:5353 or unix:PATH) from this host's own resolvers.
 # status: shows both; exit status 0 when all that was started runs, 3 when not.
