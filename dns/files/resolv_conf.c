@@ -19,6 +19,23 @@ static bool is_kept(const char *line, size_t length)
     return false;
 }
 
+/* Without "trust-ad": it was said of another server than the one that now stands there. */
+static void put_line(const char *line, size_t length, FILE *out)
+{
+    static const char word[] = "trust-ad";
+    size_t size = sizeof(word) - 1;
+
+    for (size_t at = 0; at < length; at++) {
+        bool starts = at > 0 && isblank((unsigned char)line[at - 1]) && length - at >= size &&
+                      memcmp(line + at, word, size) == 0;
+        if (starts && (length - at == size || isspace((unsigned char)line[at + size])))
+            at += size - 1;
+        else
+            fputc(line[at], out);
+    }
+    fputc('\n', out);
+}
+
 bool resolv_conf_edit(const char *original, const void *context, FILE *out, struct failure *failure)
 {
     char address[ADDR_TEXT_BYTES];
@@ -29,7 +46,7 @@ bool resolv_conf_edit(const char *original, const void *context, FILE *out, stru
     for (const char *line = original; line != NULL && *line != '\0';) {
         size_t length = strcspn(line, "\n");
         if (is_kept(line, length))
-            fprintf(out, "%.*s\n", (int)length, line);
+            put_line(line, length, out);
         line += length + (line[length] == '\n');
     }
     return true;

@@ -151,6 +151,8 @@ bool dns_stored_make(const struct dns_answer *answer, uint8_t *bytes_out, uint16
     if (!list_ttls(&s, offsets_max) || !names_are_steady(&s))
         return false;
     settle_ttls(&s);
+    if (!answer->authentic_data)
+        bytes_out[3] &= (uint8_t)~DNS_FLAG_AD;
     *out = (struct dns_stored){
         .bytes = bytes_out,
         .length = (uint16_t)length,

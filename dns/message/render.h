@@ -28,12 +28,12 @@ struct dns_stored {
 #define DNS_RECORDS_MAX (DNS_MESSAGE_BYTES / 11)
 
 /*
- * Strips OPT from an answer and lists its TTLs, which are made what they mean: none above
- * DNS_MAX_TTL_S, 0 for one with the top bit set (RFC 2181 8), in a negative answer none above its
- * own (RFC 2308 5). bytes_out[answer->length] and offsets_out are the caller's; *out borrows them.
- * False when the answer cannot be stored: more records than offsets_max, or a name that would be
- * another one when the OPT has gone and TTLs have changed, because it leads through a TTL, into the
- * OPT or behind it.
+ * Strips OPT from an answer, and AD unless answer->authentic_data, and lists its TTLs, which are
+ * made what they mean: none above DNS_MAX_TTL_S, 0 for one with the top bit set (RFC 2181 8), in a
+ * negative answer none above its own (RFC 2308 5). bytes_out[answer->length] and offsets_out are
+ * the caller's; *out borrows them. False when the answer cannot be stored: more records than
+ * offsets_max, or a name that would be another one when the OPT has gone and TTLs have changed,
+ * because it leads through a TTL, into the OPT or behind it.
  */
 bool dns_stored_make(const struct dns_answer *answer, uint8_t *bytes_out, uint16_t *offsets_out,
                      size_t offsets_max, struct dns_stored *out);

@@ -341,6 +341,50 @@ static struct block *add_block(struct dns_cache *cache, uint64_t hash, uint32_t 
     return block;
 }
 
+static void forget(struct dns_cache *cache, const struct dns_cache_key *key)
+{
+    struct lookup lookup;
+
+    make_lookup(cache, key, &lookup);
+    uint32_t place = find_place(cache, &lookup);
+    if (place != 0)
+        kill_block(cache, place);
+}
+
+/* A name that does not exist has no records of any type (RFC 8020): those that are asked for much.
+ */
+static void forget_name(struct dns_cache *cache, const struct dns_question *question)
+{
+    static const uint16_t types[] = {DNS_TYPE_A,
+                                     DNS_TYPE_AAAA,
+                                     DNS_TYPE_CNAME,
+                                     DNS_TYPE_NS,
+                                     DNS_TYPE_SOA,
+                                     DNS_TYPE_PTR,
+                                     15 /* MX */,
+                                     16 /* TXT */,
+                                     33 /* SRV */,
+                                     64 /* SVCB */,
+                                     65 /* HTTPS */};
+    struct dns_question other = *question;
+
+    for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        for (unsigned flags = 0; flags < 4; flags++) {
+            other.type = types[i];
+            forget(cache,
+                   &(struct dns_cache_key){&other, (flags & KEY_DO) != 0, (flags & KEY_CD) != 0});
+        }
+}
+
+void dns_cache_contradict(struct dns_cache *cache, const struct dns_cache_key *key,
+                          const struct dns_answer *answer)
+{
+    if (answer->rcode == DNS_NXDOMAIN)
+        forget_name(cache, key->question);
+    else if (answer->rcode == DNS_NOERROR && (!answer->cacheable || answer->ttl_s == 0))
+        forget(cache, key);
+}
+
 void dns_cache_insert(struct dns_cache *cache, const struct dns_cache_key *key,
                       const struct dns_answer *answer, const struct dns_stored *stored,
                       uint64_t now_ms)

@@ -51,6 +51,13 @@ enum dns_cache_result dns_cache_find(struct dns_cache *cache, const struct dns_c
 void dns_cache_insert(struct dns_cache *cache, const struct dns_cache_key *key,
                       const struct dns_answer *answer, const struct dns_stored *stored,
                       uint64_t now_ms);
+/*
+ * A fresh answer came: what it contradicts must not come back as an expired one. NXDOMAIN takes the
+ * usual types of the name along, an answer that is not to be kept the earlier one to its question.
+ * Before dns_cache_insert().
+ */
+void dns_cache_contradict(struct dns_cache *cache, const struct dns_cache_key *key,
+                          const struct dns_answer *answer);
 /* How long past their TTL answers are kept from now on. */
 void dns_cache_set_stale(struct dns_cache *cache, uint32_t stale_s);
 void dns_cache_flush(struct dns_cache *cache);

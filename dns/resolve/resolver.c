@@ -411,7 +411,10 @@ static void take_answer(struct resolver *resolver, struct fetch *fetch,
         return;
     }
     give_answer(resolver, fetch, &stored);
-    if (answer->cacheable && resolver->config.cache != NULL)
+    if (resolver->config.cache == NULL)
+        return;
+    dns_cache_contradict(resolver->config.cache, &key, answer);
+    if (answer->cacheable)
         dns_cache_insert(resolver->config.cache, &key, answer, &stored, now_ms);
 }
 

@@ -38,13 +38,17 @@ static bool parse_endpoint(const char *text, uint16_t default_port, struct upstr
     return addr_parse(address, &out->address);
 }
 
-/* Loopback is allowed here: a resolver of this very machine may be pinned. */
-static bool is_unicast(const struct ip_addr *address)
+static bool is_loopback(const struct ip_addr *address)
 {
     static const struct ip_prefix loopback[] = {{{4, {127}}, 8}, {{6, {[15] = 1}}, 128}};
 
-    return !prefix_table_contains(&policy_never, address) ||
-           prefix_contains(&loopback[0], address) || prefix_contains(&loopback[1], address);
+    return prefix_contains(&loopback[0], address) || prefix_contains(&loopback[1], address);
+}
+
+/* Loopback is allowed here: a resolver of this very machine may be pinned. */
+static bool is_unicast(const struct ip_addr *address)
+{
+    return !prefix_table_contains(&policy_never, address) || is_loopback(address);
 }
 
 static bool is_tls_name(const char *name)
@@ -144,6 +148,19 @@ const char *upstream_format(const struct upstream_spec *spec, char *out)
              spec->address.version == 6 ? "[" : "", address, spec->address.version == 6 ? "]" : "",
              spec->port, is_tls ? "#" : "", is_tls ? spec->tls_name : "");
     return out;
+}
+
+bool upstream_is_authenticated(const struct upstream_spec *spec)
+{
+    switch (spec->kind) {
+    case UPSTREAM_TLS:
+        return true;
+    case UPSTREAM_TCP:
+        return is_loopback(&spec->address);
+    case UPSTREAM_LINK:
+        break;
+    }
+    return spec->link.kind == LINK_UNIX;
 }
 
 bool upstream_equal(const struct upstream_spec *a, const struct upstream_spec *b)

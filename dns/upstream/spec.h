@@ -32,6 +32,11 @@ void upstream_from_address(const struct ip_addr *address, struct upstream_spec *
 
 /* Text form into out[UPSTREAM_TEXT_BYTES]; returns out. upstream_parse() reads it back. */
 const char *upstream_format(const struct upstream_spec *spec, char *out);
+/*
+ * Does what it says come from whom it should? TLS proves it; loopback and Unix sockets do not leave
+ * the machine. Everything else passes through the hands of the parent.
+ */
+bool upstream_is_authenticated(const struct upstream_spec *spec);
 bool upstream_equal(const struct upstream_spec *a, const struct upstream_spec *b);
 
 #endif

@@ -268,6 +268,7 @@ static bool take_message(struct upstream *upstream, struct pipeline *pipeline, u
     }
     note_answer(upstream, pipeline, attempt, now_us);
     event->is_spoiled = false;
+    event->answer.authentic_data &= upstream_is_authenticated(&upstream->spec);
     event->question = attempt->question;
     if (event->answer.keepalive_100ms != UINT32_MAX)
         pipeline->keepalive_ms = event->answer.keepalive_100ms * 100;
