@@ -52,23 +52,30 @@ static void print_capture(const void *context, struct option_writer *writer)
 static bool set_address(void *context, const char *value, struct failure *failure)
 {
     struct enclave_config *config = context;
-    struct ip_addr address;
+    struct ip_prefix pinned;
 
-    if (!addr_parse(value, &address))
-        return failure_set(failure, "is not an IP address");
-    *(address.version == 4 ? &config->pinned4 : &config->pinned6) = address;
+    if (!prefix_parse(value, &pinned))
+        return failure_set(failure, "is neither an IP address nor a network");
+    *(pinned.addr.version == 4 ? &config->pinned4 : &config->pinned6) = pinned;
     return true;
+}
+
+/* An address without the length that it has as a network of its own. */
+static const char *format_pin(const struct ip_prefix *pinned, char *out)
+{
+    return pinned->length == addr_bits(&pinned->addr) ? addr_format(&pinned->addr, out)
+                                                      : prefix_format(pinned, out);
 }
 
 static void print_address(const void *context, struct option_writer *writer)
 {
     const struct enclave_config *config = context;
-    const struct ip_addr *pinned[] = {&config->pinned4, &config->pinned6};
+    const struct ip_prefix *pinned[] = {&config->pinned4, &config->pinned6};
     char text[ADDR_TEXT_BYTES];
 
     for (int i = 0; i < 2; i++)
-        if (pinned[i]->version != 0)
-            option_value(writer, "%s", addr_format(pinned[i], text));
+        if (pinned[i]->addr.version != 0)
+            option_value(writer, "%s", format_pin(pinned[i], text));
 }
 
 static bool set_inside(void *context, const char *value, struct failure *failure)
@@ -141,7 +148,9 @@ const struct option_spec enclave_options[] = {
      OPTION_IS_UNSIGNED(CONFIG, lanes, 1, WIRE_MAX_LANES)},
     {"capture", "HOW", "auto, nfqueue or packet (default: auto)",
      OPTION_IS_CALL(set_capture, print_capture)},
-    {"address", "ADDRESS", "accept only this address from the parent; once for each family",
+    {"address", "ADDRESS",
+     "accept only this address from the parent, or one of this\nnetwork; once for each family "
+     "(default: a local address)",
      OPTION_IS_CALL(set_address, print_address)},
     {"mtu", "BYTES", "never use a larger MTU than this",
      OPTION_IS_UNSIGNED(CONFIG, mtu_max, 1280, 65535)},
@@ -212,45 +221,56 @@ enum options_result enclave_config_read(struct enclave_config *config, int argc,
     return enclave_config_read_again(config, argc, argv, NULL, failure);
 }
 
-static bool address_is_ordinary(const struct ip_addr *address)
+/* Neither an address that means something else nor one of a network that is here already. */
+static bool accept_address(const struct enclave_config *own, const struct prefix_table *connected,
+                           const struct ip_addr *address, bool pinned, struct failure *failure)
 {
-    return !prefix_table_contains(&policy_never, address) &&
-           !prefix_table_contains(&policy_closed, address);
-}
-
-static bool accept_family(const struct enclave_config *own, const struct ip_addr *address,
-                          const struct ip_addr *gateway, const struct ip_addr *pinned,
-                          struct failure *failure)
-{
-    char text[ADDR_TEXT_BYTES], pin[ADDR_TEXT_BYTES];
+    char text[ADDR_TEXT_BYTES];
 
     addr_format(address, text);
-    if (pinned->version != 0 && !addr_equal(address, pinned))
-        failure_set(failure, "it offers %s where %s is pinned", text, addr_format(pinned, pin));
-    else if (address->version == 0)
-        return true;
-    else if (!address_is_ordinary(address) || !address_is_ordinary(gateway))
-        failure_set(failure, "%s or its gateway is not an ordinary address", text);
-    else if (addr_equal(address, gateway))
-        failure_set(failure, "%s is offered as address and gateway", text);
-    else if (prefix_table_contains(&own->inside, address))
-        failure_set(failure, "%s lies in a network given with --inside", text);
-    else
-        return true;
-    return false;
+    if (!policy_is_ordinary(address))
+        return failure_set(failure, "%s is not an ordinary address", text);
+    if (!pinned && !prefix_table_contains(&policy_local, address))
+        return failure_set(failure, "%s is no local address, and no --address allows it", text);
+    if (prefix_table_contains(&own->inside, address))
+        return failure_set(failure, "%s lies in a network given with --inside", text);
+    if (prefix_table_contains(connected, address))
+        return failure_set(failure, "%s lies in a network that this machine is in", text);
+    return true;
 }
 
-bool enclave_config_accept(const struct enclave_config *own, struct wire_config *offered,
-                           struct failure *failure)
+static bool accept_family(const struct enclave_config *own, const struct prefix_table *connected,
+                          const struct ip_addr *address, const struct ip_addr *gateway,
+                          const struct ip_prefix *pin, struct failure *failure)
+{
+    char text[ADDR_TEXT_BYTES], pin_text[ADDR_TEXT_BYTES];
+    bool pinned = pin->addr.version != 0;
+
+    addr_format(address, text);
+    if (pinned && !prefix_contains(pin, address))
+        return failure_set(failure, "it offers %s where %s is pinned", text,
+                           format_pin(pin, pin_text));
+    if (address->version == 0)
+        return true;
+    if (addr_equal(address, gateway))
+        return failure_set(failure, "%s is offered as address and gateway", text);
+    return accept_address(own, connected, address, pinned, failure) &&
+           accept_address(own, connected, gateway, pinned, failure);
+}
+
+bool enclave_config_accept(const struct enclave_config *own, const struct prefix_table *connected,
+                           struct wire_config *offered, struct failure *failure)
 {
     if (offered->lanes > own->lanes)
         return failure_set(failure, "it grants %u lanes where %u were asked for", offered->lanes,
                            own->lanes);
     if (offered->address4.version == 0 && offered->address6.version == 0)
         return failure_set(failure, "it offers no address");
-    resolvers_filter(offered);
+    resolvers_filter(offered, connected);
     if (offered->mtu > own->mtu_max)
         offered->mtu = (uint16_t)own->mtu_max;
-    return accept_family(own, &offered->address4, &offered->gateway4, &own->pinned4, failure) &&
-           accept_family(own, &offered->address6, &offered->gateway6, &own->pinned6, failure);
+    return accept_family(own, connected, &offered->address4, &offered->gateway4, &own->pinned4,
+                         failure) &&
+           accept_family(own, connected, &offered->address6, &offered->gateway6, &own->pinned6,
+                         failure);
 }

@@ -22,7 +22,7 @@ struct enclave_config {
     struct link_addr link;
     unsigned lanes; /* wanted: 1..WIRE_MAX_LANES */
     enum capture_choice capture;
-    struct ip_addr pinned4, pinned6; /* "none": take what the parent grants */
+    struct ip_prefix pinned4, pinned6; /* addr "none": a local address that the parent grants */
     unsigned mtu_max;
     struct prefix_table inside; /* container subnets: never a source of packets from the parent */
     unsigned queue_base;
@@ -46,10 +46,11 @@ extern const struct option_spec enclave_options[];
 
 /*
  * Is the parent's CONFIG acceptable? The parent is not trusted: addresses must be ordinary unicast
- * ones, must be the pinned ones, and must not fall into a container subnet. Limits config->mtu to
+ * ones, must lie where they are pinned or else be local ones, and must not fall into a container
+ * subnet nor into a network that this machine is in already (connected). Limits config->mtu to
  * ours and leaves out resolvers that are no ordinary hosts. False with a reason.
  */
-bool enclave_config_accept(const struct enclave_config *own, struct wire_config *offered,
-                           struct failure *failure);
+bool enclave_config_accept(const struct enclave_config *own, const struct prefix_table *connected,
+                           struct wire_config *offered, struct failure *failure);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "enclave/capture.h"
@@ -27,6 +28,7 @@ struct enclave {
     struct device device;
     struct capture capture;
     struct session session;
+    struct event_source monitor;
     struct commands commands;
     struct tap_table taps;
 };
@@ -89,6 +91,27 @@ static bool make_device(struct device *device, struct failure *failure)
                                          : strerror(-result));
 }
 
+static void monitor_ready(void *context, uint32_t events)
+{
+    struct enclave *enclave = context;
+
+    (void)events;
+    if (netdev_monitor_drain(enclave->monitor.fd))
+        session_networks_changed(&enclave->session);
+}
+
+/* Networks of containers come and go. */
+static bool open_monitor(struct enclave *enclave, struct failure *failure)
+{
+    int fd = netdev_monitor_open();
+
+    enclave->monitor = (struct event_source){.fd = fd, .ready = monitor_ready, .context = enclave};
+    if (fd < 0 || event_add(&enclave->daemon.loop, &enclave->monitor, EPOLLIN) < 0)
+        return failure_set(failure, "cannot watch the networks of this machine");
+    session_networks_changed(&enclave->session);
+    return true;
+}
+
 static bool open_all(void *context, struct failure *failure)
 {
     struct enclave *enclave = context;
@@ -111,7 +134,8 @@ static bool open_all(void *context, struct failure *failure)
         .session = &enclave->session,
         .taps = &enclave->taps,
     };
-    return capture_open(&enclave->capture, config, &enclave->device,
+    return open_monitor(enclave, failure) &&
+           capture_open(&enclave->capture, config, &enclave->device,
                         probe_udp_gso(&enclave->device), failure) == 0 &&
            session_open(&enclave->session, failure) == 0;
 }

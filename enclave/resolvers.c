@@ -11,18 +11,13 @@
 #include "packet/policy.h"
 #include "runtime/base/log.h"
 
-static bool is_ordinary(const struct ip_addr *address)
-{
-    return !prefix_table_contains(&policy_never, address) &&
-           !prefix_table_contains(&policy_closed, address);
-}
-
-void resolvers_filter(struct wire_config *offered)
+void resolvers_filter(struct wire_config *offered, const struct prefix_table *connected)
 {
     uint8_t kept = 0;
 
     for (uint8_t i = 0; i < offered->dns_count; i++)
-        if (is_ordinary(&offered->dns[i]))
+        if (policy_is_ordinary(&offered->dns[i]) &&
+            !prefix_table_contains(connected, &offered->dns[i]))
             offered->dns[kept++] = offered->dns[i];
     offered->dns_count = kept;
 }
@@ -50,7 +45,7 @@ static bool write_list(FILE *file, char *text)
     fputs("# What the parent offers; written by causeway-enclave, read by causeway-dns.\n", file);
     for (char *line = strtok_r(text, "\n", &rest); line != NULL;
          line = strtok_r(NULL, "\n", &rest)) {
-        if (count++ == WIRE_MAX_DNS || !addr_parse(line, &address) || !is_ordinary(&address))
+        if (count++ == WIRE_MAX_DNS || !addr_parse(line, &address) || !policy_is_ordinary(&address))
             return false;
         fprintf(file, "nameserver %s\n", addr_format(&address, address_text));
     }

@@ -12,13 +12,14 @@
 #include <stddef.h>
 
 #include "packet/frame.h"
+#include "packet/policy.h"
 #include "runtime/base/helper.h"
 
 #define RESOLVERS_FILE        "/run/causeway/resolvers"
 #define RESOLVERS_HELPER_KIND 'r'
 
 /* Leaves out what is not the address of one ordinary host: an offer is a stranger's word. */
-void resolvers_filter(struct wire_config *offered);
+void resolvers_filter(struct wire_config *offered, const struct prefix_table *connected);
 
 /* Has the list written; logs what goes wrong. */
 void resolvers_publish(struct helper *helper, const struct wire_config *config);

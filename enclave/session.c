@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/host/connected.h"
 #include "runtime/host/kernel_share.h"
 #include "runtime/host/packet_socket.h"
 #include "runtime/lane/report.h"
 
-#define STEADY_MS 5000 /* a lane that ran so long counts as having worked */
+#define STEADY_MS       5000 /* a lane that ran so long counts as having worked */
+#define POLICY_RETRY_MS 50
 
 static struct session *session_of(const struct dial *dial)
 {
@@ -59,7 +61,7 @@ static void run_lane(struct dial *dial)
         .capture_mtu = &session->mtu,
         .dead_ms = session->config->dead_seconds * 1000,
         .check = check_packet,
-        .policy = &session->policy,
+        .policy = &session->policies[session->policy],
         .fragments = &session->fragments,
         .number = (uint8_t)dial->number,
         .config = dial->number == 0 ? config_arrived : NULL,
@@ -170,6 +172,69 @@ static bool same_but_mtu(const struct wire_config *a, const struct wire_config *
            addr_equal(&a->gateway6, &b->gateway6);
 }
 
+/* ---- networks of this machine ---- */
+
+/* What is given with --inside, and what the other devices are connected to. */
+static struct prefix_table networks_inside(const struct session *session)
+{
+    struct prefix_table inside = session->config->inside;
+
+    for (size_t i = 0; i < session->connected.count; i++)
+        if (!prefix_table_add(&inside, &session->connected.entries[i])) {
+            log_warning("more than %d networks inside: packets that claim to come from the others "
+                        "are not dropped",
+                        PREFIX_TABLE_MAX);
+            break;
+        }
+    return inside;
+}
+
+static bool policy_is_free(const struct session *session, unsigned policy)
+{
+    if (policy == session->policy)
+        return false;
+    for (unsigned i = 0; i < session->config->lanes; i++)
+        if (session->dials[i].state == DIAL_RUNNING &&
+            lane_uses_policy(session->dials[i].lane, &session->policies[policy]))
+            return false;
+    return true;
+}
+
+/* Lanes take the new policy over without a pause; as long as they may use all old ones it waits. */
+static void exchange_policy(struct session *session)
+{
+    unsigned next = 0;
+
+    while (next < SESSION_POLICIES && !policy_is_free(session, next))
+        next++;
+    session->networks_changed = next == SESSION_POLICIES;
+    if (session->networks_changed)
+        return;
+    session->policies[next] = session->policies[session->policy];
+    session->policies[next].inside = networks_inside(session);
+    session->policy = next;
+    for (unsigned i = 0; i < session->config->lanes; i++)
+        if (session->dials[i].state == DIAL_RUNNING)
+            lane_set_policy(session->dials[i].lane, &session->policies[next]);
+}
+
+void session_networks_changed(struct session *session)
+{
+    struct prefix_table found = {0};
+    int error = connected_networks(&session->device->netdev, DEVICE_NAME, &found);
+
+    if (error < 0 && error != -ENOSPC) {
+        log_warning("cannot list the networks of this machine: %s", strerror(-error));
+        return;
+    }
+    if (memcmp(&found, &session->connected, sizeof(found)) == 0)
+        return;
+    session->connected = found;
+    exchange_policy(session);
+}
+
+/* ---- CONFIG, applied ---- */
+
 /* All lanes but `except` are ended first: they hold the policy and their share of the sources. */
 static bool apply_config(struct session *session, const struct wire_config *config,
                          const struct dial *except)
@@ -186,9 +251,11 @@ static bool apply_config(struct session *session, const struct wire_config *conf
         return false;
     }
     session->current = *config;
-    session->policy.own4 = config->address4;
-    session->policy.own6 = config->address6;
-    session->policy.inside = session->config->inside;
+    session->policies[session->policy] = (struct policy_enclave){
+        .own4 = config->address4,
+        .own6 = config->address6,
+        .inside = networks_inside(session),
+    };
     __atomic_store_n(&session->mtu, config->mtu, __ATOMIC_RELAXED);
     session->configured = true;
     return true;
@@ -216,7 +283,7 @@ static bool take_config(struct session *session, struct wire_config *config, str
 {
     struct failure why;
 
-    if (!enclave_config_accept(session->config, config, &why)) {
+    if (!enclave_config_accept(session->config, &session->connected, config, &why)) {
         failure_set(&why, "the parent's configuration is refused: %s", why.text);
         dial_failed(dial, why.text);
         return false;
@@ -262,7 +329,7 @@ static void offer_ready(void *context, uint32_t events)
     pthread_mutex_lock(&session->offer_lock);
     config = session->offered;
     pthread_mutex_unlock(&session->offer_lock);
-    if (!enclave_config_accept(session->config, &config, &why)) {
+    if (!enclave_config_accept(session->config, &session->connected, &config, &why)) {
         log_limited(&session->dialling.log, LOG_LEVEL_WARNING,
                     "a new configuration of the parent is refused: %s", why.text);
         return;
@@ -333,6 +400,10 @@ int session_poll(struct session *session)
 {
     uint64_t now_ms = clock_ms(), next_ms = UINT64_MAX;
 
+    if (session->networks_changed)
+        exchange_policy(session);
+    if (session->networks_changed)
+        next_ms = now_ms + POLICY_RETRY_MS;
     for (unsigned i = 0; i < session->config->lanes; i++) {
         struct dial *dial = &session->dials[i];
         if (dial->state == DIAL_RUNNING ||

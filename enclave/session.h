@@ -23,6 +23,9 @@
 #include "runtime/lane/tap_table.h"
 #include "runtime/base/notify.h"
 
+/* The one in force, the one before, which a lane may still use, and one to write. */
+#define SESSION_POLICIES 3
+
 struct session {
     const struct enclave_config *config;
     struct event_loop *loop;
@@ -41,7 +44,10 @@ struct session {
     void (*resolvers_changed)(void *context, const struct wire_config *config);
     void *resolvers_context;
     bool resolvers_known;
-    struct policy_enclave policy; /* changed only while no lane runs */
+    struct policy_enclave policies[SESSION_POLICIES]; /* only one that no lane uses is changed */
+    unsigned policy;                                  /* the one in force */
+    struct prefix_table connected;                    /* networks of this machine's other devices */
+    bool networks_changed;                            /* and no policy was free to be changed yet */
     struct reassembly_budget fragments;
     uint32_t mtu; /* read atomically by the lanes */
 
@@ -57,6 +63,9 @@ int session_open(struct session *session, struct failure *failure);
 
 /* Runs what is due; returns for how many milliseconds nothing will be. */
 int session_poll(struct session *session);
+
+/* Addresses or routes of this machine may have changed. */
+void session_networks_changed(struct session *session);
 
 /* dead_seconds has changed. */
 void session_settings_changed(struct session *session);

@@ -77,6 +77,18 @@ const struct prefix_table policy_private = {
     },
 };
 
+const struct prefix_table policy_local = {
+    .count = 6,
+    .entries = {
+        {IN4(10, 0, 0, 0), 8},
+        {IN4(172, 16, 0, 0), 12},
+        {IN4(192, 168, 0, 0), 16},
+        {IN4(100, 64, 0, 0), 10},
+        {IN4(198, 18, 0, 0), 15},
+        V6(7, 0xfc),
+    },
+};
+
 /* clang-format on */
 
 bool prefix_table_add(struct prefix_table *table, const struct ip_prefix *prefix)

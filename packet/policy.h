@@ -44,6 +44,10 @@ extern const struct prefix_table policy_closed;
  * 2001:2::/48), 0/8, 240/4, and NAT64 and 6to4 forms of the IPv4 ones. */
 extern const struct prefix_table policy_private;
 
+/* Where an enclave's own address lies if nobody has told it another: RFC 1918, RFC 6598, RFC 2544,
+ * RFC 4193. A parent that hands out a public address takes whoever has it away from the enclave. */
+extern const struct prefix_table policy_local;
+
 enum policy_verdict {
     POLICY_PASS = 0,
     POLICY_SOURCE,      /* not the enclave's own address, or a martian for the enclave */

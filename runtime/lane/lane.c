@@ -127,7 +127,7 @@ static void arm_wake(struct lane *lane)
 
 static void read_mailbox(struct lane *lane)
 {
-    if (!mailbox_read(&lane->mailbox, &lane->batches))
+    if (!mailbox_read(&lane->mailbox, &lane->batches, &lane->context.options.policy))
         lane_fail(&lane->context, LANE_STOPPED, 0);
     taps_update(&lane->context.taps);
 }
@@ -144,6 +144,18 @@ static void woken(void *part, int result, unsigned source, uint32_t delivery)
 bool lane_post(struct lane *lane, const uint8_t *frame, size_t length)
 {
     return mailbox_post(&lane->mailbox, frame, length);
+}
+
+void lane_set_policy(struct lane *lane, const void *policy)
+{
+    mailbox_set_policy(&lane->mailbox, policy);
+    if (lane->started)
+        mailbox_wake(&lane->mailbox);
+}
+
+bool lane_uses_policy(struct lane *lane, const void *policy)
+{
+    return mailbox_has_policy(&lane->mailbox, policy);
 }
 
 void lane_set_tap(struct lane *lane, unsigned place, struct tap_port *port)
@@ -301,7 +313,7 @@ int lane_start(struct lane *lane, const struct lane_options *options, int exit_f
     lane->context.end = LANE_RUNNING;
     lane->context.error = 0;
     lane->finished = false;
-    int error = mailbox_start(&lane->mailbox);
+    int error = mailbox_start(&lane->mailbox, options->policy);
     if (error < 0)
         return error;
     error = pthread_create(&lane->thread, NULL, thread_main, lane);

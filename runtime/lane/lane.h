@@ -70,6 +70,11 @@ bool lane_finished(const struct lane *lane);
 /* Changes options.dead_ms, also while it runs. */
 void lane_set_dead_ms(struct lane *lane, uint32_t dead_ms);
 
+/* Exchanges options.policy, also while it runs. The one before is in use until the lane has looked.
+ */
+void lane_set_policy(struct lane *lane, const void *policy);
+bool lane_uses_policy(struct lane *lane, const void *policy);
+
 /* Gives the lane a port of the capture number `place`, or with NULL takes it back; it lets go of
  * that some time later, which lane_tap_gone() tells. Whether it runs or not. */
 void lane_set_tap(struct lane *lane, unsigned place, struct tap_port *port);

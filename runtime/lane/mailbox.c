@@ -28,8 +28,9 @@ void mailbox_destroy(struct mailbox *mailbox)
     pthread_mutex_destroy(&mailbox->lock);
 }
 
-int mailbox_start(struct mailbox *mailbox)
+int mailbox_start(struct mailbox *mailbox, const void *policy)
 {
+    mailbox->policy = mailbox->policy_in_use = policy;
     mailbox->stop = false;
     mailbox->bytes = 0;
     close(mailbox->wake_fd);
@@ -60,6 +61,21 @@ bool mailbox_post(struct mailbox *mailbox, const uint8_t *frames, size_t length)
     return posted;
 }
 
+void mailbox_set_policy(struct mailbox *mailbox, const void *policy)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    mailbox->policy = policy;
+    pthread_mutex_unlock(&mailbox->lock);
+}
+
+bool mailbox_has_policy(struct mailbox *mailbox, const void *policy)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    bool has = mailbox->policy == policy || mailbox->policy_in_use == policy;
+    pthread_mutex_unlock(&mailbox->lock);
+    return has;
+}
+
 void mailbox_stop(struct mailbox *mailbox)
 {
     pthread_mutex_lock(&mailbox->lock);
@@ -69,9 +85,10 @@ void mailbox_stop(struct mailbox *mailbox)
 }
 
 /* What finds no room behind a flood of answers to pings stays for the next tick. */
-bool mailbox_read(struct mailbox *mailbox, struct batches *batches)
+bool mailbox_read(struct mailbox *mailbox, struct batches *batches, const void **policy)
 {
     pthread_mutex_lock(&mailbox->lock);
+    *policy = mailbox->policy_in_use = mailbox->policy;
     bool go_on = !mailbox->stop;
     if (mailbox->bytes > 0 && batches_control(batches, mailbox->frames, mailbox->bytes))
         mailbox->bytes = 0;

@@ -310,6 +310,7 @@ def test_without_ipv6(workshop):
 def test_routed_prefix(workshop):
     """--routed4 --routed6: no masquerade; the internet sees the enclave's own address."""
     tunnel = workshop.tunnel(start=False, publish=(),
+                             enclave_arguments=["--address", "2001:db8:77::/64"],
                              parent_arguments=["--routed4", "--routed6", "--pool",
                                                "198.18.7.0/24", "--pool6", "2001:db8:77::/64"])
     routes = {4: "198.18.7.0/24", 6: "2001:db8:77::/64"}

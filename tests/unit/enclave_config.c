@@ -30,6 +30,8 @@ static void bad(const char *line, const char *sentence)
     assert_string_equal(failure.text, sentence);
 }
 
+static struct prefix_table connected; /* networks of the machine's other devices */
+
 static struct ip_addr addr(const char *text)
 {
     struct ip_addr out = {0};
@@ -50,8 +52,8 @@ static void test_defaults(void **state)
     assert_int_equal(config.link.cid, 3);
     assert_int_equal(config.link.port, 5005);
     assert_int_equal(config.capture, CAPTURE_AUTO);
-    assert_int_equal(config.pinned4.version, 0);
-    assert_int_equal(config.pinned6.version, 0);
+    assert_int_equal(config.pinned4.addr.version, 0);
+    assert_int_equal(config.pinned6.addr.version, 0);
     assert_int_equal(config.mtu_max, 65535);
     assert_int_equal(config.inside.count, 0);
     assert_int_equal(config.queue_base, 7700);
@@ -76,8 +78,8 @@ static void test_every_option(void **state)
     assert_int_equal(config.lanes, 8);
     assert_int_equal(config.capture, CAPTURE_NFQUEUE);
     struct ip_addr pin4 = addr("100.127.0.9"), pin6 = addr("fdc5::9");
-    assert_true(addr_equal(&config.pinned4, &pin4));
-    assert_true(addr_equal(&config.pinned6, &pin6));
+    assert_true(addr_equal(&config.pinned4.addr, &pin4));
+    assert_true(addr_equal(&config.pinned6.addr, &pin6));
     assert_int_equal(config.mtu_max, 1280);
     assert_int_equal(config.inside.count, 2);
     assert_true(prefix_table_contains(&config.inside, &inside));
@@ -107,8 +109,9 @@ static void test_rejects(void **state)
     bad(LINK "--lanes 0", "--lanes: '0' is not a number from 1 to 8");
     bad(LINK "--lanes 9", "--lanes: '9' is not a number from 1 to 8");
     bad(LINK "--capture tun", "--capture: 'tun' is not auto, nfqueue or packet");
-    bad(LINK "--address 1.2.3", "--address: '1.2.3' is not an IP address");
-    bad(LINK "--address 10.0.0.0/8", "--address: '10.0.0.0/8' is not an IP address");
+    bad(LINK "--address 1.2.3", "--address: '1.2.3' is neither an IP address nor a network");
+    bad(LINK "--address 10.0.0.1/8",
+        "--address: '10.0.0.1/8' is neither an IP address nor a network");
     bad(LINK "--mtu 1279", "--mtu: '1279' is not a number from 1280 to 65535");
     bad(LINK "--mtu 65536", "--mtu: '65536' is not a number from 1280 to 65535");
     bad(LINK "--inside docker0", "--inside: 'docker0' is not a network like 172.17.0.0/16");
@@ -152,7 +155,7 @@ static void accepted(struct wire_config offered)
 {
     struct failure reason = {""};
 
-    if (!enclave_config_accept(&config, &offered, &reason))
+    if (!enclave_config_accept(&config, &connected, &offered, &reason))
         fail_msg("refused: %s", reason.text);
     assert_string_equal(reason.text, "");
 }
@@ -161,7 +164,7 @@ static void refused(struct wire_config offered, const char *sentence)
 {
     struct failure reason = {""};
 
-    if (enclave_config_accept(&config, &offered, &reason))
+    if (enclave_config_accept(&config, &connected, &offered, &reason))
         fail_msg("taken, not: %s", sentence);
     assert_string_equal(reason.text, sentence);
 }
@@ -181,8 +184,17 @@ static void test_good_offers(void **state)
     offered = offer();
     offered.lanes = 1;
     accepted(offered);
-    offered.address4 = addr("8.8.8.8"); /* a public address is an ordinary one */
+    offered.address4 = addr("8.8.8.8"); /* whose it is, the parent does not decide */
+    refused(offered, "8.8.8.8 is no local address, and no --address allows it");
+    offered = offer();
+    offered.gateway6 = addr("2001:db8::1");
+    refused(offered, "2001:db8::1 is no local address, and no --address allows it");
+    good(LINK "--lanes 2 --address 8.8.8.0/24");
+    offered = offer();
+    offered.address4 = addr("8.8.8.8");
     accepted(offered);
+    offered.address4 = addr("8.8.4.4");
+    refused(offered, "it offers 8.8.4.4 where 8.8.8.0/24 is pinned");
 }
 
 static void test_lanes(void **state)
@@ -204,10 +216,10 @@ static void test_mtu_is_limited(void **state)
 
     (void)state;
     good(LINK "--lanes 2 --mtu 1400");
-    assert_true(enclave_config_accept(&config, &offered, &reason));
+    assert_true(enclave_config_accept(&config, &connected, &offered, &reason));
     assert_int_equal(offered.mtu, 1400);
     offered.mtu = 1300;
-    assert_true(enclave_config_accept(&config, &offered, &reason));
+    assert_true(enclave_config_accept(&config, &connected, &offered, &reason));
     assert_int_equal(offered.mtu, 1300);
 }
 
@@ -242,22 +254,20 @@ static void test_hostile_addresses(void **state)
     for (size_t i = 0; i < sizeof(hostile4) / sizeof(hostile4[0]); i++) {
         struct wire_config offered = offer();
         offered.address4 = addr(hostile4[i]);
-        snprintf(sentence, sizeof(sentence), "%s or its gateway is not an ordinary address",
-                 hostile4[i]);
+        snprintf(sentence, sizeof(sentence), "%s is not an ordinary address", hostile4[i]);
         refused(offered, sentence);
         offered = offer();
         offered.gateway4 = addr(hostile4[i]);
-        refused(offered, "100.127.0.2 or its gateway is not an ordinary address");
+        refused(offered, sentence);
     }
     for (size_t i = 0; i < sizeof(hostile6) / sizeof(hostile6[0]); i++) {
         struct wire_config offered = offer();
         offered.address6 = addr(hostile6[i]);
-        snprintf(sentence, sizeof(sentence), "%s or its gateway is not an ordinary address",
-                 hostile6[i]);
+        snprintf(sentence, sizeof(sentence), "%s is not an ordinary address", hostile6[i]);
         refused(offered, sentence);
         offered = offer();
         offered.gateway6 = addr(hostile6[i]);
-        refused(offered, "fdc5:7e1a:9b40::2 or its gateway is not an ordinary address");
+        refused(offered, sentence);
     }
     struct wire_config offered = offer();
     offered.gateway4 = offered.address4;
@@ -274,6 +284,29 @@ static void test_inside(void **state)
     offered.address4 = addr("100.127.0.16");
     offered.gateway4 = addr("100.127.0.17");
     refused(offered, "fdc5:7e1a:9b40::2 lies in a network given with --inside");
+}
+
+static void test_networks_of_the_machine(void **state)
+{
+    struct wire_config offered = offer();
+    struct ip_prefix docker, docker6;
+
+    (void)state;
+    good(LINK "--lanes 2");
+    assert_true(prefix_parse("172.17.0.0/16", &docker) && prefix_parse("fd00:d::/64", &docker6));
+    prefix_table_add(&connected, &docker);
+    prefix_table_add(&connected, &docker6);
+    accepted(offered);
+    offered.address4 = addr("172.17.0.2");
+    refused(offered, "172.17.0.2 lies in a network that this machine is in");
+    offered = offer();
+    offered.gateway6 = addr("fd00:d::1");
+    refused(offered, "fd00:d::1 lies in a network that this machine is in");
+    good(LINK "--lanes 2 --address 172.17.0.2"); /* a pin does not make it right */
+    offered = offer();
+    offered.address4 = addr("172.17.0.2");
+    refused(offered, "172.17.0.2 lies in a network that this machine is in");
+    connected.count = 0;
 }
 
 static void test_pins(void **state)
@@ -355,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_no_address),
         cmocka_unit_test(test_hostile_addresses),
         cmocka_unit_test(test_inside),
+        cmocka_unit_test(test_networks_of_the_machine),
         cmocka_unit_test(test_pins),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_check_needs_no_link),

@@ -95,7 +95,7 @@ static void test_filter(void **state)
     (void)state;
     for (unsigned i = 0; i < 4; i++)
         assert_true(addr_parse(offers[i], &config.dns[i]));
-    resolvers_filter(&config);
+    resolvers_filter(&config, &(struct prefix_table){0});
     assert_int_equal(config.dns_count, 2);
     assert_int_equal(config.dns[0].version, 4);
     assert_int_equal(config.dns[1].version, 6);

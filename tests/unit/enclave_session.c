@@ -471,7 +471,7 @@ static void test_new_address(void **state)
     bring_up(streams, &offered);
     assert_contains(ask("ip -4 address show cw0"), "100.127.0.99/32");
     assert_null(strstr(ask("ip -4 address show cw0"), "100.127.0.2/32"));
-    assert_true(addr_equal(&session.policy.own4, &offered.address4));
+    assert_true(addr_equal(&session.policies[session.policy].own4, &offered.address4));
     hang_up(&streams[0]);
     hang_up(&streams[1]);
 }
