@@ -26,8 +26,20 @@ copy_source() {
         tar --null --files-from=- -cf - | tar -C "$work/source" -xf -
 }
 
+# debhelper hides the home directory. A compiler cache stays the caller's, and does not mind that the
+# source lies in another directory each time.
+keep_compiler_cache() {
+    export CCACHE_DIR=${CCACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ccache}
+    export CCACHE_BASEDIR=$work CCACHE_NOHASHDIR=yes
+}
+
+# The copies below have no git to ask.
+commit=$(git describe --always --abbrev=12 --exclude='*' 2>/dev/null || echo unknown)
+
 make_deb() {
     copy_source
+    export CAUSEWAY_COMMIT=$commit
+    keep_compiler_cache
     (cd "$work/source" && dpkg-buildpackage -us -uc -b) >"$work/log" 2>&1 || { tail -30 "$work/log" >&2; exit 1; }
     mv "$work"/*.deb "$1"
     ls "$1"/*.deb
@@ -36,9 +48,12 @@ make_deb() {
 # The programs look for the loader and the libraries below the prefix and nowhere else.
 make_bundle() {
     local root=$work/root interpreter program
+    # Compiled like the packages.
+    eval "$(DEB_BUILD_MAINT_OPTIONS=hardening=+all dpkg-buildflags --export=sh)"
     { meson setup "$work/build" --prefix "$prefix" --sysconfdir /etc --strip -Dtests=disabled &&
         DESTDIR=$root meson install -C "$work/build"; } >"$work/log" 2>&1 || { tail -30 "$work/log" >&2; exit 1; }
-    rm -rf "${root:?}$prefix"/{share,lib} "$root$prefix"/sbin/causeway-{parent,launch-parent}
+    rm -rf "${root:?}$prefix"/{share,lib} "$root$prefix"/sbin/causeway-{parent,launch-parent} \
+        "$root$prefix"/bin/causeway-kernel-config
     mkdir "$root$prefix/lib"
     for program in "$root$prefix"/*bin/*; do
         ldd "$program" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p'

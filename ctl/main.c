@@ -5,6 +5,7 @@
 
 #include "ctl/commands.h"
 #include "ctl/program.h"
+#include "runtime/base/version.h"
 
 static const struct {
     const char *name, *help;
@@ -42,7 +43,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf(CTL_PROGRAM " " CAUSEWAY_VERSION "\n");
+        version_print(CTL_PROGRAM);
         return EXIT_SUCCESS;
     }
     for (size_t i = 0; i < COMMANDS; i++)

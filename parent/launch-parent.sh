@@ -77,8 +77,19 @@ unit_drop_in() {
     printf '[Service]\nExecStart=\nExecStart=%s --config %s\n' "$2" "$3" >"$units/$1.service.d/launch.conf"
 }
 
+# The permanent service has a configuration of its own, which "start" must not replace and "stop" not end.
+refuse_running_units() {
+    local name
+    for name in "$@"; do
+        if systemctl is-active --quiet "$name.service"; then
+            fail "$name.service runs already, with a configuration of its own: change that one, or stop it first (systemctl stop $name)"
+        fi
+    done
+}
+
 systemd_start() {
     local name
+    refuse_running_units "$@"
     for name in "$@"; do
         if ! systemctl cat "$name.service" >/dev/null 2>&1; then
             fail "systemd does not know $name.service: install it first (meson install, or the Debian package)"
@@ -94,6 +105,11 @@ systemd_running() {
 
 systemd_show() {
     systemctl --no-pager --lines=5 status "$1.service"
+}
+
+# Why a start failed: the last words of this attempt alone.
+systemd_reason() {
+    journalctl --no-pager --output=cat --lines=20 --since="@$began" --unit="$1.service"
 }
 
 systemd_stop() {
@@ -183,6 +199,10 @@ supervisord_show() {
     tail -n 5 "$run/$1.log" 2>/dev/null
 }
 
+supervisord_reason() {
+    supervisord_show "$1"
+}
+
 supervisord_stop() {
     local pid
     pid=$(cat "$run/supervisord.pid" 2>/dev/null) || return 0
@@ -233,27 +253,29 @@ start() {
         programs+=(causeway-dns)
     fi
     printf '%s\n' "${programs[@]}" >"$run/programs"
+    began=$(date +%s)
     if ! "${manager}_start" "${programs[@]}"; then
-        show_all "$manager" >&2
+        for_all "${manager}_reason" >&2
         "${manager}_stop" "${programs[@]}"
         fail "not started: the reason is above"
     fi
     echo "$manager" >"$run/manager"
     trap - EXIT
-    show_all "$manager"
+    for_all "${manager}_show"
 }
 
-show_all() {
+# for_all COMMAND: with each program that was started.
+for_all() {
     local name
     while read -r name; do
-        "${1}_show" "$name"
+        "$1" "$name"
     done <"$run/programs"
 }
 
 status() {
     local manager name all=0
     manager=$(chosen_manager) || { echo "not started"; exit 3; }
-    show_all "$manager"
+    for_all "${manager}_show"
     while read -r name; do
         "${manager}_running" "$name" || all=3
     done <"$run/programs"

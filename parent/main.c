@@ -56,6 +56,18 @@ static int open_journal(void)
     return sysctl_journal_open(path);
 }
 
+/* The daemon removes them itself unless they are in somebody else's folder, such as a jail. */
+static void remove_sockets(const struct parent_config *config)
+{
+    struct stat status;
+
+    for (unsigned i = 0; i < config->enclave_count; i++) {
+        const struct link_addr *link = &config->enclaves[i].link;
+        if (link->kind == LINK_UNIX && lstat(link->path, &status) == 0 && S_ISSOCK(status.st_mode))
+            unlink(link->path);
+    }
+}
+
 /* In the helper, with the privileges of the start. */
 static void clean_up(void *context)
 {
@@ -63,6 +75,7 @@ static void clean_up(void *context)
     struct failure failure;
     int result;
 
+    remove_sockets(config);
     enclave_remove_devices();
     if (rules_remove(&firewall_rules, config->firewall, &failure) < 0)
         log_warning("%s", failure.text);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "runtime/base/clock.h"
 
@@ -13,10 +15,33 @@ static enum log_level highest_level = LOG_LEVEL_INFO;
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
+/* What the journal reads before a line's text: syslog's numbers, sd-daemon(3). */
+static const char *const journal_prefixes[] = {"<3>", "<4>", "<6>", "<7>"};
+static bool to_journal;
+
+/* Is standard error the journal's? JOURNAL_STREAM may have been inherited: systemd.exec(5). */
+static bool stderr_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat status;
+    char own[64];
+
+    if (stream == NULL || fstat(STDERR_FILENO, &status) < 0)
+        return false;
+    snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    return strcmp(stream, own) == 0;
+}
+
 void log_init(const char *program, enum log_level level)
 {
     program_name = program;
     highest_level = level;
+    to_journal = stderr_is_journal();
+}
+
+static const char *journal_prefix(enum log_level level)
+{
+    return to_journal ? journal_prefixes[level] : "";
 }
 
 void log_set_level(enum log_level level)
@@ -54,7 +79,8 @@ static __attribute__((format(printf, 2, 0))) void log_line(enum log_level level,
     if (!is_shown(level))
         return;
     vsnprintf(text, sizeof(text), format, arguments);
-    fprintf(stderr, "%s: %s: %s\n", program_name, level_names[level], text);
+    fprintf(stderr, "%s%s: %s: %s\n", journal_prefix(level), program_name, level_names[level],
+            text);
 }
 
 #define DEFINE_LOG(name, level)                                                                    \
@@ -90,8 +116,8 @@ void log_limited(struct log_limit *limit, enum log_level level, const char *form
         return;
     if (limit->window_start_ms == 0 || now_ms - limit->window_start_ms >= LOG_LIMIT_WINDOW_MS) {
         if (limit->held_back > 0)
-            fprintf(stderr, "%s: %s: %u similar messages held back\n", program_name,
-                    level_names[level], limit->held_back);
+            fprintf(stderr, "%s%s: %s: %u similar messages held back\n", journal_prefix(level),
+                    program_name, level_names[level], limit->held_back);
         *limit = (struct log_limit){.window_start_ms = now_ms};
     }
     if (limit->printed >= LOG_LIMIT_BURST) {

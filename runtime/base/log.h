@@ -2,9 +2,9 @@
 /*
  * Messages on standard error, one line each, for a supervisor to collect.
  *
- * Levels follow syslog's meaning. A message inside a loop that a peer can provoke goes through
- * log_limited(), which lets a few through per interval and says afterwards how many it held back.
- * Text that came from a peer is never printed raw.
+ * Levels follow syslog's meaning, and under systemd the journal is told them. A message inside a
+ * loop that a peer can provoke goes through log_limited(), which lets a few through per interval
+ * and says afterwards how many it held back. Text that came from a peer is never printed raw.
  */
 #ifndef CAUSEWAY_RUNTIME_BASE_LOG_H
 #define CAUSEWAY_RUNTIME_BASE_LOG_H
@@ -14,7 +14,8 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
-/* Sets the program's name (static string) and the highest level that is printed. */
+/* Sets the program's name (static string) and the highest level that is printed; finds out whether
+ * standard error leads to the journal. */
 void log_init(const char *program, enum log_level level);
 /* Changes the level; any thread may be logging meanwhile. */
 void log_set_level(enum log_level level);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/version.h"
+
 #define HELP_COLUMN 30
 
 bool option_number(const char *text, unsigned long minimum, unsigned long maximum,
@@ -168,7 +170,7 @@ static bool asks_for_help(const struct option_spec *table, const char *program, 
             return true;
         }
         if (strcmp(argv[i], "--version") == 0) {
-            printf("%s %s\n", program, CAUSEWAY_VERSION);
+            version_print(program);
             return true;
         }
         if (next_option(table, argv, &i, &value, &ignored) == NULL)

@@ -33,7 +33,7 @@ FOREIGN = {
     "meson": {"suite", "werror"},
     "pytest": {"pdb"},
     "ss": {"vsock"},
-    "systemctl": {"now", "signal"},
+    "systemctl": {"now"},
 }
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

@@ -111,6 +111,7 @@ def namespaces(run):
     ]
     if not quick:
         jobs += pytests("packages", "packaging", weight=2, **common)
+        jobs += pytests("booted systems: units, packages", "systemd", weight=2, **common)
     return jobs
 
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/base/log.h"
 
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "tests/unit/support.h"
 
 static unsigned count_lines(const char *text)
@@ -110,6 +114,38 @@ static void test_limit_below_level(void **state)
     assert_string_equal(support_capture_end(), "");
 }
 
+/* Under systemd: JOURNAL_STREAM names standard error, by device and inode plus `off`. */
+static const char *print_to_journal(unsigned off)
+{
+    struct stat status;
+    char stream[64];
+
+    support_capture_begin(2);
+    if (fstat(STDERR_FILENO, &status) < 0)
+        abort();
+    snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)status.st_dev,
+             (uintmax_t)status.st_ino + off);
+    setenv("JOURNAL_STREAM", stream, 1);
+    log_init("unit", LOG_LEVEL_DEBUG);
+    log_error("a");
+    log_warning("b");
+    log_info("c");
+    log_debug("d");
+    unsetenv("JOURNAL_STREAM");
+    return support_capture_end();
+}
+
+static void test_journal_is_told_the_level(void **state)
+{
+    (void)state;
+    assert_string_equal(
+        print_to_journal(0),
+        "<3>unit: error: a\n<4>unit: warning: b\n<6>unit: info: c\n<7>unit: debug: d\n");
+    /* Inherited by a program whose standard error leads elsewhere. */
+    assert_string_equal(print_to_journal(1),
+                        "unit: error: a\nunit: warning: b\nunit: info: c\nunit: debug: d\n");
+}
+
 static int call_die(void *context)
 {
     (void)context;
@@ -134,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_long_text_is_cut_not_overrun),
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_limit_below_level),
+        cmocka_unit_test(test_journal_is_told_the_level),
         cmocka_unit_test(test_die),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
