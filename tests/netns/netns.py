@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
-PATIENCE = 30.0  # seconds until a condition that has not come counts as failed; never a measurement
+PATIENCE = 60.0  # seconds until a condition that has not come counts as failed; never a measurement
 
 libc = ctypes.CDLL(None, use_errno=True)
 
