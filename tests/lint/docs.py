@@ -72,8 +72,8 @@ def broken_links(path, line):
 def missing_paths(line, folders):
     pattern = rf"(?<![\w./~-])((?:{'|'.join(folders)})/[\w.*/-]*[\w*]|\./[\w-]+\.sh)"
     for named in re.findall(pattern, line):
-        # A program in C is named without its ending.
-        if not any(any(ROOT.glob(named.removeprefix("./") + ending)) for ending in ("", ".c")):
+        # A program in C is named without its ending, and so is a file with its header.
+        if not any(any(ROOT.glob(named.removeprefix("./") + ending)) for ending in ("", ".c", ".h")):
             yield f"no such file: {named}"
 
 

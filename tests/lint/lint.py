@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules of this tree that no compiler knows.
 
-lint.py CHECK      one of: layers, licence, format, shell, places, merged
+lint.py CHECK      one of: layers, licence, format, shell, places, merged, code_map
 Exit status 77: the tool that the check needs is not installed.
 """
 import re
@@ -34,6 +34,7 @@ GENERATED = {"rule_templates.h"}
 PURE = {"packet", "dns/message"}
 IMPURE = re.compile(r"\b(malloc|calloc|realloc|free|printf|fprintf|open|close|read|write|send|recv|"
                     r"socket|ioctl|time|clock_gettime|getenv|exit|abort)\s*\(")
+PRODUCT = {"packet", "runtime", "dns", "ctl", "enclave", "parent"}
 SKIPPED_FOLDERS = {".git", "corpus"}
 
 
@@ -146,8 +147,25 @@ def merged():
                 yield path, number, "not merged: " + line.strip()
 
 
+def code_map():
+    """docs/code-map.md names every file of the products once, and no other."""
+    page = ROOT / "docs/code-map.md"
+    there = {str(path.relative_to(ROOT).with_suffix("")) for path in files(".c", ".h")
+             if path.relative_to(ROOT).parts[0] in PRODUCT}
+    named = set()
+    for number, line in lines(page):
+        for name in re.findall(r"^\| `([\w/]+)` \|", line):
+            if name in named:
+                yield page, number, f"named twice: {name}"
+            elif name not in there:
+                yield page, number, f"no such file: {name}"
+            named.add(name)
+    for name in sorted(there - named):
+        yield page, 0, f"not named: {name}"
+
+
 CHECKS = {"layers": layers, "licence": licence, "format": formatted, "shell": shell, "places": places,
-          "merged": merged}
+          "merged": merged, "code_map": code_map}
 
 
 def main():
