@@ -161,7 +161,7 @@ def code_map():
                 yield page, number, f"no such file: {name}"
             named.add(name)
     for name in sorted(there - named):
-        yield page, 0, f"not named: {name}"
+        yield page, 0, f"not named, and needs a line there: {name}"
 
 
 CHECKS = {"layers": layers, "licence": licence, "format": formatted, "shell": shell, "places": places,
