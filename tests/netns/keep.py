@@ -7,6 +7,7 @@ clients and servers of the test go, being a part of its process.
 keep.py             lists what is kept
 keep.py --remove    ends the programs and removes it all
 """
+import contextlib
 import json
 import os
 import shutil
@@ -34,7 +35,9 @@ def leave(item, report, things):
     directories = [path for thing in things for path in _directories(thing)]
     topology.KEPT.mkdir(exist_ok=True)
     (topology.KEPT / str(os.getpid())).write_text(json.dumps(
-        {"test": item.nodeid, "namespaces": names, "directories": directories}))
+        {"test": item.nodeid, "namespaces": names, "directories": directories,
+         "programs": {number: command for name in names
+                      for number, command in processes(name).items()}}))
     print(f"\nFAILED {item.nodeid}\n{report.longreprtext}")
     for title, text in report.sections:
         print(f"---- {title}\n{text}")
@@ -43,16 +46,17 @@ def leave(item, report, things):
     os._exit(1)  # pylint: disable=protected-access
 
 
+def command_of(number):
+    """A process's command line, or nothing."""
+    path = Path(f"/proc/{number}/cmdline")
+    return path.read_text().replace("\0", " ").strip() if path.exists() else ""
+
+
 def processes(namespace):
     """{number: command line} of a namespace."""
     listing = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True,
                              check=False).stdout.split()
-    found = {}
-    for number in listing:
-        words = Path(f"/proc/{number}/cmdline")
-        if int(number) != os.getpid() and words.exists():
-            found[int(number)] = words.read_text().replace("\0", " ").strip()
-    return found
+    return {int(number): command_of(number) for number in listing if int(number) != os.getpid()}
 
 
 def show(path):
@@ -69,9 +73,13 @@ def show(path):
 
 def remove(path):
     kept = json.loads(path.read_text())
-    for name in kept["namespaces"]:
-        for number in processes(name):
+    # Those that were there, whatever has become of their namespaces, and those that came since.
+    running = [int(number) for number, command in kept["programs"].items()
+               if command and command_of(number) == command]
+    for number in {*running, *(n for name in kept["namespaces"] for n in processes(name))}:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(number, signal.SIGKILL)
+    for name in kept["namespaces"]:
         Namespace(name).remove()
     for directory in kept["directories"]:
         shutil.rmtree(directory, ignore_errors=True)
