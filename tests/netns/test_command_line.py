@@ -104,7 +104,9 @@ def test_help_and_version(topology, program):
     for option in ("--log-level", "--check", "--dry-run", "--dead-after", "--firewall"):
         assert option in done.stdout
     done = run(topology.parent, program, "--version")
-    assert re.fullmatch(r"causeway-\w+ \d+\.\d+\.\d+\n", done.stdout) and done.returncode == 0
+    assert re.fullmatch(r"causeway-\w+ \d+\.\d+\.\d+\ncommit [\w.-]+, \w+ build by .+\n",
+                        done.stdout)
+    assert done.returncode == 0
 
 
 def test_socket_in_a_missing_directory(topology):

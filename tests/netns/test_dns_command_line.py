@@ -87,7 +87,8 @@ def test_start_that_fails(dns, line, words):
 def test_help_and_version(dns):
     shown = dns.run(PROGRAM, "--help")
     assert "--serve-stale" in shown and max(map(len, shown.splitlines())) <= 100
-    assert re.fullmatch(r"causeway-dns \d+\.\d+\.\d+\n", dns.run(PROGRAM, "--version"))
+    assert re.fullmatch(r"causeway-dns \d+\.\d+\.\d+\ncommit [\w.-]+, \w+ build by .+\n",
+                        dns.run(PROGRAM, "--version"))
 
 
 FILE = """\

@@ -21,7 +21,8 @@ def unit(name):
 @pytest.mark.parametrize("name", UNITS)
 def test_unit_is_sound(name, tmp_path):
     """systemd itself reads it: unknown keys, groups of system calls, capabilities."""
-    text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit(name).read_text(), flags=re.M)
+    # Our programs are not installed here; tests/systemd runs them in a booted system.
+    text = re.sub(r"^(Exec\w+=)\S+/causeway-\w+", r"\1/bin/true", unit(name).read_text(), flags=re.M)
     copy = tmp_path / f"{name}.service"
     copy.write_text(text)
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", copy],

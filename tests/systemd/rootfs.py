@@ -16,9 +16,9 @@ HOST = ("systemd", "systemd-sysv", "dbus", "adduser", "iproute2", "iptables", "n
         "iputils-ping", "procps", "curl", "man-db", "python3-minimal")
 # The libraries of the packages under test: apt then installs them without a network.
 LIBRARIES = {
-    "bookworm": ("libc-ares2", "libcap2", "libjson-c5", "liburing2", "libmicrohttpd12", "libmnl0",
+    "bookworm": ("libcap2", "libjson-c5", "liburing2", "libmicrohttpd12", "libmnl0",
                  "libnetfilter-queue1", "libpcap0.8", "libseccomp2", "libssl3"),
-    "trixie": ("libcares2", "libcap2", "libjson-c5", "liburing2", "libmicrohttpd12t64", "libmnl0",
+    "trixie": ("libcap2", "libjson-c5", "liburing2", "libmicrohttpd12t64", "libmnl0",
                "libnetfilter-queue1", "libpcap0.8t64", "libseccomp2", "libssl3t64"),
 }
 
