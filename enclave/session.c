@@ -361,6 +361,7 @@ int session_open(struct session *session, struct failure *failure)
     if (result == 0)
         result = open_event(session, &session->offer, offer_ready);
     pthread_mutex_init(&session->offer_lock, NULL);
+    session->fragments.limit = kernel_share_fragments(1); /* the parent is the only peer */
     session->dialling.config = session->config;
     session->dialling.loop = session->loop;
     session->dialling.answered = answered;

@@ -23,7 +23,7 @@ def agent(workshop, tmp_path):
     for tool in ("iperf3", "ping"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
-    tunnel = workshop.tunnel()
+    tunnel = workshop.tunnel(allow=("192.0.2.0/24",))  # the far end, on a device of the parent
     token = tmp_path / "token"
     token.write_text(TOKEN + "\n")
     command = [sys.executable, ROOT / "bench" / "agent", "--token-file", token, "--tools",
