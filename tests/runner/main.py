@@ -47,6 +47,8 @@ def options():
     for name, text in GUESTS.items():
         parts.add_argument(f"--{name}", action="append_const", dest="guests", const=name,
                            help=f"nothing but the guests: {text}")
+    parts.add_argument("--systemd", action="store_true",
+                       help="packages and units in a booted Debian (not a part of every run)")
     parts.add_argument("--coverage", action="store_true",
                        help="unit, fuzz and namespace tests of a build that counts lines (gcovr)")
     parts.add_argument("--tsan", action="store_true",

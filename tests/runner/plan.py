@@ -111,8 +111,14 @@ def namespaces(run):
     ]
     if not quick:
         jobs += pytests("packages", "packaging", weight=2, **common)
-        jobs += pytests("booted systems: units, packages", "systemd", weight=2, **common)
     return jobs
+
+
+def booted(run):
+    """Packages and units in systems with systemd as their first process: a switch of its own, since
+    the first run makes a root file system, and each boots several times."""
+    return pytests("booted systems: units, packages", "systemd", weight=2, needs=("build",),
+                   build=run.build)
 
 
 def benchmark(run):
@@ -135,6 +141,8 @@ def plan(run):
         chosen += gcc(run) + unit(run) + namespaces(run)
     if run.guests:
         chosen += gcc(run) + guests(run, run.guests)
+    if run.systemd:
+        chosen += gcc(run) + booted(run)
     if run.coverage:
         chosen += coverage(run)
     if run.tsan:
