@@ -29,20 +29,19 @@ static int fill_address(const char *path, struct sockaddr_un *address, socklen_t
     return 0;
 }
 
-static int connect_to(const char *path, struct failure *failure)
+static bool connect_to(const char *path, int *connection, struct failure *failure)
 {
     struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
     struct sockaddr_un address;
     socklen_t length;
 
-    if (fill_address(path, &address, &length) < 0) {
-        failure_set(failure, "--control: '%.200s' is not the path of a socket", path);
-        return -1;
-    }
+    if (fill_address(path, &address, &length) < 0)
+        return failure_set(failure, "--control: '%.200s' is not the path of a socket", path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, (struct sockaddr *)&address, length) == 0) {
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-        return fd;
+        *connection = fd;
+        return true;
     }
     const char *why = strerror(errno);
     if (errno == ENOENT || errno == ECONNREFUSED)
@@ -52,7 +51,7 @@ static int connect_to(const char *path, struct failure *failure)
     failure_set(failure, "%.200s: %s", path, why);
     if (fd >= 0)
         close(fd);
-    return -1;
+    return false;
 }
 
 static void take_descriptor(struct msghdr *message, int *passed_fd)
@@ -156,12 +155,13 @@ static struct json_object *exchange(int fd, const char *path, const char *line, 
 struct json_object *client_request(const char *path, const char *line, int *connection,
                                    int *passed_fd, struct failure *failure)
 {
+    int fd = -1;
+
     if (strlen(line) + 1 > CONTROL_LINE_MAX) {
         failure_set(failure, "the request is longer than %d bytes", CONTROL_LINE_MAX);
         return NULL;
     }
-    int fd = connect_to(path, failure);
-    if (fd < 0)
+    if (!connect_to(path, &fd, failure))
         return NULL;
     struct json_object *answer = exchange(fd, path, line, passed_fd, failure);
     if (answer != NULL && connection != NULL)

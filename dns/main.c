@@ -59,17 +59,17 @@ static void clean_up(void *context)
             unlink(config->listen[i].link.path);
 }
 
-static int take_over(const struct dns_config *config, struct failure *failure)
+static bool take_over(const struct dns_config *config, struct failure *failure)
 {
     struct ip_addr address;
 
     if (config->resolv_conf != NULL && dns_config_local_address(config, &address) &&
-        takeover_begin(config->resolv_conf, resolv_conf_edit, &address, failure) < 0)
-        return -1;
+        !takeover_begin(config->resolv_conf, resolv_conf_edit, &address, failure))
+        return false;
     if (config->daemon_json != NULL && dns_config_container_address(config, &address) &&
-        takeover_begin(config->daemon_json, daemon_json_edit, &address, failure) < 0)
-        return -1;
-    return 0;
+        !takeover_begin(config->daemon_json, daemon_json_edit, &address, failure))
+        return false;
+    return true;
 }
 
 static bool open_all(void *context, struct failure *failure)
@@ -78,8 +78,8 @@ static bool open_all(void *context, struct failure *failure)
 
     dns->reload = (struct dns_reload){.in_force = dns->config, .server = &dns->server};
     dns->commands = (struct dns_commands){.control = &dns->daemon.control, .server = &dns->server};
-    return dns_server_open(&dns->server, &dns->config, &dns->daemon.loop, failure) == 0 &&
-           take_over(&dns->config, failure) == 0;
+    return dns_server_open(&dns->server, &dns->config, &dns->daemon.loop, failure) &&
+           take_over(&dns->config, failure);
 }
 
 static void ready(void *context)

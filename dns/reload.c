@@ -24,7 +24,7 @@ bool dns_reload(void *context, const void *given, const void *fresh, struct fail
 {
     struct dns_reload *reload = context;
 
-    if (dns_server_change(reload->server, fresh, failure) < 0)
+    if (!dns_server_change(reload->server, fresh, failure))
         return false;
     reload_report(dns_options, &reload->in_force, given, fresh);
     copy_settings(&reload->in_force, fresh);

@@ -72,7 +72,7 @@ static bool probe_udp_gso(const struct device *device)
 static bool prepare(void *context, struct failure *failure)
 {
     (void)context;
-    return sandbox_check_capabilities(failure) == 0 && lane_probe(failure) == 0;
+    return sandbox_check_capabilities(failure) && lane_probe(failure);
 }
 
 static void resolvers_changed(void *context, const struct wire_config *config)

@@ -251,7 +251,7 @@ static bool prepare(void *context, struct failure *failure)
 {
     struct parent *parent = context;
 
-    if (sandbox_check_capabilities(failure) < 0 || lane_probe(failure) < 0 ||
+    if (!sandbox_check_capabilities(failure) || !lane_probe(failure) ||
         overlap_check(&parent->config, failure) < 0)
         return false;
     drop_unusable_ipv6(&parent->config);

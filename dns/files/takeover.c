@@ -25,10 +25,9 @@ struct content {
     gid_t gid;
 };
 
-static int say(struct failure *failure, const char *path, int code)
+static bool say(struct failure *failure, const char *path, int code)
 {
-    failure_set(failure, "%s: %s", path, strerror(code < 0 ? -code : code));
-    return -1;
+    return failure_set(failure, "%s: %s", path, strerror(code < 0 ? -code : code));
 }
 
 static bool folder_is_writable(const char *path)
@@ -205,20 +204,18 @@ static int keep_original(const struct names *names, const struct content *curren
     return current->text == NULL ? 0 : write_new(names->original, current);
 }
 
-static int edit_text(takeover_edit *edit, const void *context, const struct content *original,
-                     struct content *out, struct failure *failure)
+static bool edit_text(takeover_edit *edit, const void *context, const struct content *original,
+                      struct content *out, struct failure *failure)
 {
     FILE *stream = open_memstream(&out->text, &out->length);
 
-    if (stream == NULL) {
-        failure_set(failure, "no memory");
-        return -1;
-    }
+    if (stream == NULL)
+        return failure_set(failure, "no memory");
     out->mode = original->mode;
     out->uid = original->uid;
     out->gid = original->gid;
     bool edited = edit(original->text, context, stream, failure);
-    return fclose(stream) == 0 && edited ? 0 : -1;
+    return fclose(stream) == 0 && edited;
 }
 
 /* Is what stands there ours, or what is left of it or of the original after a crash? */
@@ -229,18 +226,17 @@ static bool is_ours(const struct content *current, const struct content *ours,
            (equal(current, ours) || begins(current, ours) || begins(current, original));
 }
 
-static int begin(const struct names *names, const struct content contents[3], takeover_edit *edit,
-                 const void *context, struct failure *failure)
+static bool begin(const struct names *names, const struct content contents[3], takeover_edit *edit,
+                  const void *context, struct failure *failure)
 {
     const struct content *current = &contents[0], *ours = &contents[1], *original = &contents[2];
     bool again = is_ours(current, ours, original);
     struct content text = {0};
     struct failure reason = {""};
 
-    if (edit_text(edit, context, again ? original : current, &text, &reason) < 0) {
+    if (!edit_text(edit, context, again ? original : current, &text, &reason)) {
         content_free(&text);
-        failure_set(failure, "%s %s", names->path, reason.text);
-        return -1;
+        return failure_set(failure, "%s %s", names->path, reason.text);
     }
     int result = again ? 0 : keep_original(names, current);
     if (result == 0)
@@ -252,7 +248,7 @@ static int begin(const struct names *names, const struct content contents[3], ta
         unlink(names->ours);
         unlink(names->original);
     }
-    return result < 0 ? say(failure, names->path, result) : 0;
+    return result == 0 || say(failure, names->path, result);
 }
 
 static int read_three(const struct names *names, struct content contents[3])
@@ -272,8 +268,8 @@ static void free_three(struct content contents[3])
         content_free(&contents[i]);
 }
 
-int takeover_begin(const char *path, takeover_edit *edit, const void *context,
-                   struct failure *failure)
+bool takeover_begin(const char *path, takeover_edit *edit, const void *context,
+                    struct failure *failure)
 {
     struct names names;
     struct content contents[3] = {0};
@@ -281,12 +277,10 @@ int takeover_begin(const char *path, takeover_edit *edit, const void *context,
 
     if (result == 0)
         result = read_three(&names, contents);
-    if (result < 0)
-        say(failure, path, result);
-    else
-        result = begin(&names, contents, edit, context, failure);
+    bool begun =
+        result < 0 ? say(failure, path, result) : begin(&names, contents, edit, context, failure);
     free_three(contents);
-    return result < 0 ? -1 : 0;
+    return begun;
 }
 
 /* The original's own file goes back where it can; else its bytes. */

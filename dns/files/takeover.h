@@ -29,9 +29,9 @@
 typedef bool takeover_edit(const char *original, const void *context, FILE *out,
                            struct failure *failure);
 
-/* 0, or -1 with a sentence that names the file; then it is as it was. */
-int takeover_begin(const char *path, takeover_edit *edit, const void *context,
-                   struct failure *failure);
+/* The failure names the file, which is then as it was. */
+bool takeover_begin(const char *path, takeover_edit *edit, const void *context,
+                    struct failure *failure);
 
 enum takeover_end {
     TAKEOVER_RESTORED,

@@ -41,21 +41,21 @@ const struct sandbox_profile dns_server_sandbox = {
 
 /* ---- opening ---- */
 
-static int allow_files(const struct dns_config *config, struct failure *failure)
+static bool allow_files(const struct dns_config *config, struct failure *failure)
 {
     struct rlimit limit;
     rlim_t needed = config->stream_clients + OTHER_FILES;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)
-        return 0;
+        return true;
     limit.rlim_cur = needed;
     if (limit.rlim_max >= needed && setrlimit(RLIMIT_NOFILE, &limit) == 0)
-        return 0;
-    failure_set(failure,
-                "--tcp-clients %u needs %lu open files, but this process may have "
-                "only %lu",
-                config->stream_clients, (unsigned long)needed, (unsigned long)limit.rlim_max);
-    return -1;
+        return true;
+    return failure_set(failure,
+                       "--tcp-clients %u needs %lu open files, but this process may have "
+                       "only %lu",
+                       config->stream_clients, (unsigned long)needed,
+                       (unsigned long)limit.rlim_max);
 }
 
 static struct dns_local *make_local(const struct dns_config *config, struct failure *failure)
@@ -76,7 +76,7 @@ static struct dns_local *make_local(const struct dns_config *config, struct fail
     return local;
 }
 
-static int make_resolver(struct dns_server *server, struct failure *failure)
+static bool make_resolver(struct dns_server *server, struct failure *failure)
 {
     const struct dns_config *config = server->config;
     struct resolver_config resolver = {
@@ -89,21 +89,18 @@ static int make_resolver(struct dns_server *server, struct failure *failure)
 
     if (config->cache_bytes > 0) {
         server->cache = dns_cache_create(config->cache_bytes, config->stale_seconds);
-        if (server->cache == NULL) {
-            failure_set(failure, "no memory for a cache of %zu bytes", config->cache_bytes);
-            return -1;
-        }
+        if (server->cache == NULL)
+            return failure_set(failure, "no memory for a cache of %zu bytes", config->cache_bytes);
     }
     server->local = make_local(config, failure);
     if (server->local == NULL)
-        return -1;
+        return false;
     resolver.cache = server->cache;
     resolver.local = server->local;
     server->resolver = resolver_create(&resolver);
     if (server->resolver != NULL)
-        return 0;
-    failure_set(failure, "no memory for %u queries", config->queries);
-    return -1;
+        return true;
+    return failure_set(failure, "no memory for %u queries", config->queries);
 }
 
 static bool has_tls(const struct dns_config *config)
@@ -114,7 +111,7 @@ static bool has_tls(const struct dns_config *config)
     return false;
 }
 
-static int make_upstreams(struct dns_server *server, struct failure *failure)
+static bool make_upstreams(struct dns_server *server, struct failure *failure)
 {
     const struct dns_config *config = server->config;
     struct upstreams_config upstreams = {
@@ -132,10 +129,10 @@ static int make_upstreams(struct dns_server *server, struct failure *failure)
     memcpy(upstreams.specs, config->upstreams, sizeof(upstreams.specs));
     server->upstreams = upstreams_create(server->loop, &upstreams, failure);
     if (server->upstreams == NULL)
-        return -1;
+        return false;
     server->has_tls = has_tls(config);
     resolver_use(server->resolver, server->upstreams);
-    return 0;
+    return true;
 }
 
 static void upstreams_changed(void *context, const struct upstream_spec *specs, unsigned count)
@@ -172,8 +169,8 @@ static struct follow *follow_file(struct dns_server *server, const char *path,
 }
 
 /* Without pinned upstreams they come from a file, and change with it. */
-static int find_upstreams(struct dns_server *server, const struct dns_config *config,
-                          struct failure *failure)
+static bool find_upstreams(struct dns_server *server, const struct dns_config *config,
+                           struct failure *failure)
 {
     const char *path = path_to_follow(config);
     const struct upstream_spec *specs = config->upstreams;
@@ -183,13 +180,13 @@ static int find_upstreams(struct dns_server *server, const struct dns_config *co
     if (path != NULL) {
         follow = follow_file(server, path, failure);
         if (follow == NULL)
-            return -1;
+            return false;
         count = follow_servers(follow, &specs);
     }
     follow_close(server->follow);
     server->follow = follow;
     upstreams_replace(server->upstreams, specs, count);
-    return 0;
+    return true;
 }
 
 /* One address for both transports. 0 or negative errno. */
@@ -206,7 +203,7 @@ static int listen_at(struct dns_server *server, const struct dns_listen *where, 
     return result;
 }
 
-static int make_listeners(struct dns_server *server, struct failure *failure)
+static bool make_listeners(struct dns_server *server, struct failure *failure)
 {
     const struct dns_config *config = server->config;
     struct streams_config streams = {server->loop, server->resolver, &server->counters,
@@ -214,10 +211,8 @@ static int make_listeners(struct dns_server *server, struct failure *failure)
     char text[DNS_LISTEN_TEXT_BYTES];
 
     server->streams = streams_create(&streams);
-    if (server->streams == NULL) {
-        failure_set(failure, "no memory for %u clients", config->stream_clients);
-        return -1;
-    }
+    if (server->streams == NULL)
+        return failure_set(failure, "no memory for %u clients", config->stream_clients);
     for (unsigned i = 0; i < config->listen_count; i++) {
         bool foreign = false, missing_is_fine = config->listen_default && i > 0;
         int result = listen_at(server, &config->listen[i], missing_is_fine ? NULL : &foreign);
@@ -226,26 +221,23 @@ static int make_listeners(struct dns_server *server, struct failure *failure)
         if (result == -EADDRNOTAVAIL || (result == -EAFNOSUPPORT && missing_is_fine)) {
             log_info("%s is not an address of this machine: not listening there", text);
         } else if (result < 0) {
-            failure_set(failure, "cannot listen on %s: %s", text, strerror(-result));
-            return -1;
+            return failure_set(failure, "cannot listen on %s: %s", text, strerror(-result));
         } else if (foreign) {
             log_info("%s is not an address of this machine yet: listening for when it is", text);
         } else {
             log_info("listening on %s", text);
         }
     }
-    return 0;
+    return true;
 }
 
-int dns_server_open(struct dns_server *server, const struct dns_config *config,
-                    struct event_loop *loop, struct failure *failure)
+bool dns_server_open(struct dns_server *server, const struct dns_config *config,
+                     struct event_loop *loop, struct failure *failure)
 {
     *server = (struct dns_server){.config = config, .loop = loop};
-    if (allow_files(config, failure) < 0 || make_resolver(server, failure) < 0 ||
-        make_upstreams(server, failure) < 0 || find_upstreams(server, config, failure) < 0 ||
-        make_listeners(server, failure) < 0)
-        return -1;
-    return 0;
+    return allow_files(config, failure) && make_resolver(server, failure) &&
+           make_upstreams(server, failure) && find_upstreams(server, config, failure) &&
+           make_listeners(server, failure);
 }
 
 void dns_server_close(struct dns_server *server)
@@ -272,27 +264,25 @@ static bool follows_still(const struct dns_server *server, const struct dns_conf
     return path != NULL && server->follow != NULL && strcmp(path, follow_path(server->follow)) == 0;
 }
 
-int dns_server_change(struct dns_server *server, const struct dns_config *fresh,
-                      struct failure *failure)
+bool dns_server_change(struct dns_server *server, const struct dns_config *fresh,
+                       struct failure *failure)
 {
-    if (has_tls(fresh) && !server->has_tls) {
-        failure_set(failure,
-                    "--upstream: the first one of tls:// needs a restart, to load certificates");
-        return -1;
-    }
+    if (has_tls(fresh) && !server->has_tls)
+        return failure_set(
+            failure, "--upstream: the first one of tls:// needs a restart, to load certificates");
     struct dns_local *local = make_local(fresh, failure);
     if (local == NULL)
-        return -1;
-    if (!follows_still(server, fresh) && find_upstreams(server, fresh, failure) < 0) {
+        return false;
+    if (!follows_still(server, fresh) && !find_upstreams(server, fresh, failure)) {
         dns_local_free(local);
-        return -1;
+        return false;
     }
     resolver_change(server->resolver, local, fresh->timeout_seconds * 1000);
     dns_local_free(server->local);
     server->local = local;
     if (server->cache != NULL)
         dns_cache_set_stale(server->cache, fresh->stale_seconds);
-    return 0;
+    return true;
 }
 
 void dns_server_flush(struct dns_server *server)

@@ -32,17 +32,17 @@ struct dns_server {
 /* No capability; sockets to upstreams, files to read, and what watches them. */
 extern const struct sandbox_profile dns_server_sandbox;
 
-/* 0, or -1 with a sentence; *server is to be closed in either case. */
-int dns_server_open(struct dns_server *server, const struct dns_config *config,
-                    struct event_loop *loop, struct failure *failure);
+/* *server is to be closed whether it opens or not. */
+bool dns_server_open(struct dns_server *server, const struct dns_config *config,
+                     struct event_loop *loop, struct failure *failure);
 void dns_server_close(struct dns_server *server);
 
 /*
  * Takes over what can change while it runs: the options that are marked with reload. Borrows
- * nothing of *fresh. 0, or -1 with a sentence, and nothing has changed. Questions in flight go on.
+ * nothing of *fresh. False: nothing has changed. Questions in flight go on.
  */
-int dns_server_change(struct dns_server *server, const struct dns_config *fresh,
-                      struct failure *failure);
+bool dns_server_change(struct dns_server *server, const struct dns_config *fresh,
+                       struct failure *failure);
 /* Forgets what is in the cache. */
 void dns_server_flush(struct dns_server *server);
 

@@ -306,24 +306,20 @@ static int listen_file(const char *path)
     return link_listen(&address);
 }
 
-static int give_to_group(const struct control_options *options, struct failure *failure)
+static bool give_to_group(const struct control_options *options, struct failure *failure)
 {
     const struct group *group = getgrnam(options->group);
 
-    if (group == NULL) {
-        failure_set(failure, "--control-group: no such group: %.100s", options->group);
-        return -1;
-    }
-    if (chown(options->path, (uid_t)-1, group->gr_gid) < 0 || chmod(options->path, 0660) < 0) {
-        failure_set(failure, "--control-group: cannot give %.200s to %.100s: %s", options->path,
-                    options->group, strerror(errno));
-        return -1;
-    }
-    return 0;
+    if (group == NULL)
+        return failure_set(failure, "--control-group: no such group: %.100s", options->group);
+    if (chown(options->path, (uid_t)-1, group->gr_gid) < 0 || chmod(options->path, 0660) < 0)
+        return failure_set(failure, "--control-group: cannot give %.200s to %.100s: %s",
+                           options->path, options->group, strerror(errno));
+    return true;
 }
 
-static int open_listener(struct control *control, const struct control_options *options,
-                         struct failure *failure)
+static bool open_listener(struct control *control, const struct control_options *options,
+                          struct failure *failure)
 {
     int fd = control->abstract ? listen_abstract(options->path + 1) : listen_file(options->path);
 
@@ -332,18 +328,18 @@ static int open_listener(struct control *control, const struct control_options *
             (struct event_source){.fd = fd, .ready = listener_ready, .context = control};
         int added = event_add(control->loop, &control->listener, EPOLLIN);
         if (added == 0)
-            return 0;
+            return true;
         close(fd);
         control->listener.fd = -1;
         fd = added;
     }
-    failure_set(failure, "--control: cannot listen on '%.200s': %s", options->path, strerror(-fd));
-    return -1;
+    return failure_set(failure, "--control: cannot listen on '%.200s': %s", options->path,
+                       strerror(-fd));
 }
 
-int control_open(struct control *control, struct event_loop *loop,
-                 const struct control_options *options, const char *default_path,
-                 const struct control_command *commands, void *context, struct failure *failure)
+bool control_open(struct control *control, struct event_loop *loop,
+                  const struct control_options *options, const char *default_path,
+                  const struct control_command *commands, void *context, struct failure *failure)
 {
     *control = (struct control){
         .loop = loop,
@@ -357,14 +353,14 @@ int control_open(struct control *control, struct event_loop *loop,
         control->clients[i] =
             (struct control_client){.control = control, .source = {.fd = -1}, .pass_fd = -1};
     if (strcmp(options->path, "none") == 0)
-        return 0;
-    if (open_listener(control, options, failure) < 0) {
+        return true;
+    if (!open_listener(control, options, failure)) {
         if (strcmp(options->path, default_path) != 0)
-            return -1;
+            return false;
         log_warning("%s; causewayctl cannot reach this daemon", failure->text);
-        return 0;
+        return true;
     }
-    return options->group == NULL || control->abstract ? 0 : give_to_group(options, failure);
+    return options->group == NULL || control->abstract || give_to_group(options, failure);
 }
 
 int control_poll(struct control *control)

@@ -91,11 +91,11 @@ struct control {
 
 /*
  * Opens the socket, replacing the file of a daemon that is gone. A default_path that cannot be used
- * is a warning, any other an error: 0, or -1 with a sentence. commands and context are borrowed.
+ * is a warning, any other a failure. commands and context are borrowed.
  */
-int control_open(struct control *control, struct event_loop *loop,
-                 const struct control_options *options, const char *default_path,
-                 const struct control_command *commands, void *context, struct failure *failure);
+bool control_open(struct control *control, struct event_loop *loop,
+                  const struct control_options *options, const char *default_path,
+                  const struct control_command *commands, void *context, struct failure *failure);
 
 /* Drops who is too slow; returns for how many milliseconds nothing will be due, -1 for ever. */
 int control_poll(struct control *control);

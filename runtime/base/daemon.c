@@ -90,7 +90,7 @@ static bool open_loop(struct daemon *daemon, struct failure *failure)
     if (result == 0)
         result = signals_on_hangup(&daemon->signals, reload);
     if (result == 0)
-        return notify_open(&daemon->notify, &daemon->loop, failure) == 0;
+        return notify_open(&daemon->notify, &daemon->loop, failure);
     return failure_set(failure, "cannot open epoll or signalfd: %s", strerror(-result));
 }
 
@@ -101,8 +101,8 @@ static bool start(struct daemon *daemon, struct failure *failure)
 
     return open_loop(daemon, failure) && program->open(daemon->context, failure) &&
            control_open(&daemon->control, &daemon->loop, &options->control, program->control_path,
-                        program->commands, daemon->commands, failure) == 0 &&
-           (options->no_sandbox || sandbox_enter(program->sandbox, options->user, failure) == 0);
+                        program->commands, daemon->commands, failure) &&
+           (options->no_sandbox || sandbox_enter(program->sandbox, options->user, failure));
 }
 
 static void run(struct daemon *daemon)
@@ -147,7 +147,7 @@ static int serve_until_told(struct daemon *daemon, int argc, char **argv)
     if (started < 0)
         die("cannot fork: %s", strerror(-started));
     /* Behind the fork: the helper must not hold the lock when the daemon is killed. */
-    if (program->one_instance && instance_lock(program->name, &failure) < 0)
+    if (program->one_instance && !instance_lock(program->name, &failure))
         die("%s", failure.text);
     if (!start(daemon, &failure)) {
         helper_finish(&daemon->helper);

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-int instance_lock(const char *program, struct failure *failure)
+bool instance_lock(const char *program, struct failure *failure)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     size_t length =
@@ -17,10 +17,9 @@ int instance_lock(const char *program, struct failure *failure)
 
     if (fd >= 0 && bind(fd, (struct sockaddr *)&address,
                         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) == 0)
-        return 0; /* the descriptor stays open on purpose */
-    failure_set(failure,
-                errno == EADDRINUSE ? "another %s runs in this network namespace"
-                                    : "cannot take the lock of %s",
-                program);
-    return -1;
+        return true; /* the descriptor stays open on purpose */
+    return failure_set(failure,
+                       errno == EADDRINUSE ? "another %s runs in this network namespace"
+                                           : "cannot take the lock of %s",
+                       program);
 }

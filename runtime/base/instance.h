@@ -9,9 +9,8 @@
 
 /*
  * Takes the name for as long as the process lives. The lock is an abstract Unix socket: it belongs
- * to the network namespace and vanishes with the process, however that ends. 0, or -1 with a
- * sentence.
+ * to the network namespace and vanishes with the process, however that ends.
  */
-int instance_lock(const char *program, struct failure *failure);
+bool instance_lock(const char *program, struct failure *failure);
 
 #endif

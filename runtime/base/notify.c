@@ -117,7 +117,7 @@ static unsigned long watchdog_usec(void)
     return usec != NULL && option_number(usec, 2, UINT32_MAX * 1000UL, &value) ? value : 0;
 }
 
-int notify_open(struct notify *notify, struct event_loop *loop, struct failure *failure)
+bool notify_open(struct notify *notify, struct event_loop *loop, struct failure *failure)
 {
     const char *name = getenv("NOTIFY_SOCKET");
     unsigned long usec = watchdog_usec();
@@ -125,7 +125,7 @@ int notify_open(struct notify *notify, struct event_loop *loop, struct failure *
 
     notify->fd = notify->watchdog.fd = -1;
     if (name == NULL || name[0] == '\0')
-        return 0;
+        return true;
     result = connect_to(name);
     if (result >= 0) {
         notify->fd = result;
@@ -139,7 +139,7 @@ int notify_open(struct notify *notify, struct event_loop *loop, struct failure *
     unsetenv("NOTIFY_SOCKET");
     unsetenv("WATCHDOG_USEC");
     unsetenv("WATCHDOG_PID");
-    return result < 0 ? -1 : 0;
+    return result >= 0;
 }
 
 void notify_close(struct notify *notify)

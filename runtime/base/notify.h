@@ -21,9 +21,9 @@ struct notify {
 
 /*
  * Opens socket and timer, before the sandbox; removes the variables from the environment, so that
- * no child speaks in our name. 0, or -1 with a sentence.
+ * no child speaks in our name.
  */
-int notify_open(struct notify *notify, struct event_loop *loop, struct failure *failure);
+bool notify_open(struct notify *notify, struct event_loop *loop, struct failure *failure);
 void notify_close(struct notify *notify);
 
 /* Start-up is finished; the status line is what `systemctl status` shows. NULL: nobody is told. */

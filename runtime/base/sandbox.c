@@ -46,46 +46,41 @@ const struct sandbox_profile sandbox_datapath = {
     .call_count = COUNT(datapath_calls),
 };
 
-static int fail(struct failure *failure, const char *what)
+static bool fail(struct failure *failure, const char *what)
 {
-    failure_set(failure, "cannot enter the sandbox: %s: %s", what, strerror(errno));
-    return -1;
+    return failure_set(failure, "cannot enter the sandbox: %s: %s", what, strerror(errno));
 }
 
-int sandbox_check_capabilities(struct failure *failure)
+bool sandbox_check_capabilities(struct failure *failure)
 {
     cap_t own = cap_get_proc();
-    int result = 0;
+    bool complete = true;
 
     for (size_t i = 0; own != NULL && i < COUNT(datapath_capabilities); i++) {
         cap_flag_value_t value = CAP_CLEAR;
         cap_get_flag(own, datapath_capabilities[i], CAP_EFFECTIVE, &value);
-        if (value != CAP_SET)
-            result = -1;
+        complete = complete && value == CAP_SET;
     }
     if (own != NULL)
         cap_free(own);
-    if (result < 0)
-        failure_set(failure,
-                    "needs the capabilities CAP_NET_ADMIN and CAP_NET_RAW: start it as root");
-    return result;
+    return complete ||
+           failure_set(failure,
+                       "needs the capabilities CAP_NET_ADMIN and CAP_NET_RAW: start it as root");
 }
 
-static int change_user(const char *user, struct failure *failure)
+static bool change_user(const char *user, struct failure *failure)
 {
     const struct passwd *entry = getpwnam(user);
 
-    if (entry == NULL) {
-        failure_set(failure, "no such user: %s", user);
-        return -1;
-    }
+    if (entry == NULL)
+        return failure_set(failure, "no such user: %s", user);
     if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setgroups(0, NULL) < 0 || setgid(entry->pw_gid) < 0 ||
         setuid(entry->pw_uid) < 0)
         return fail(failure, "change of user");
-    return 0;
+    return true;
 }
 
-static int limit_capabilities(const struct sandbox_profile *profile, struct failure *failure)
+static bool limit_capabilities(const struct sandbox_profile *profile, struct failure *failure)
 {
     cap_t wanted = cap_init();
     int count = (int)profile->capability_count;
@@ -100,7 +95,7 @@ static int limit_capabilities(const struct sandbox_profile *profile, struct fail
     if (result == 0)
         result = cap_set_proc(wanted);
     cap_free(wanted);
-    return result == 0 ? 0 : fail(failure, "capabilities");
+    return result == 0 || fail(failure, "capabilities");
 }
 
 /*
@@ -183,7 +178,7 @@ static int allow_opening(scmp_filter_ctx filter, bool read_only)
                             SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
 }
 
-static int limit_system_calls(const struct sandbox_profile *profile, struct failure *failure)
+static bool limit_system_calls(const struct sandbox_profile *profile, struct failure *failure)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
     int result = filter == NULL ? -ENOMEM : 0;
@@ -198,17 +193,17 @@ static int limit_system_calls(const struct sandbox_profile *profile, struct fail
         result = seccomp_load(filter);
     seccomp_release(filter);
     if (result == 0)
-        return 0;
+        return true;
     errno = -result;
     return fail(failure, "seccomp");
 }
 
-int sandbox_enter(const struct sandbox_profile *profile, const char *user, struct failure *failure)
+bool sandbox_enter(const struct sandbox_profile *profile, const char *user, struct failure *failure)
 {
-    if (user != NULL && change_user(user, failure) < 0)
-        return -1;
-    if (limit_capabilities(profile, failure) < 0)
-        return -1;
+    if (user != NULL && !change_user(user, failure))
+        return false;
+    if (!limit_capabilities(profile, failure))
+        return false;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return fail(failure, "no_new_privs");
     return limit_system_calls(profile, failure);

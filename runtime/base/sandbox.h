@@ -25,11 +25,11 @@ extern const struct sandbox_profile sandbox_datapath;
 
 /*
  * Enters the sandbox; user may be NULL (stay). Before any thread is made: they inherit it.
- * 0, or -1 with a sentence in error.
  */
-int sandbox_enter(const struct sandbox_profile *profile, const char *user, struct failure *failure);
+bool sandbox_enter(const struct sandbox_profile *profile, const char *user,
+                   struct failure *failure);
 
-/* Does this process have what the packet path needs? If not, writes the sentence that says so. */
-int sandbox_check_capabilities(struct failure *failure);
+/* Does this process have what the packet path needs? */
+bool sandbox_check_capabilities(struct failure *failure);
 
 #endif

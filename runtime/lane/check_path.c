@@ -12,10 +12,10 @@
 void check_path(struct check_report *report)
 {
     struct failure failure = {""};
-    bool capable = sandbox_check_capabilities(&failure) == 0;
+    bool capable = sandbox_check_capabilities(&failure);
 
     check_required(report, capable, "capabilities", failure.text);
-    bool ring = lane_probe(&failure) == 0;
+    bool ring = lane_probe(&failure);
     check_required(report, ring, "io_uring", failure.text);
     int fd = packet_socket_inject(LOOPBACK_INDEX);
     check_required(report, fd >= 0, "AF_PACKET with PACKET_VNET_HDR",

@@ -358,7 +358,7 @@ const char *lane_ring_mode(void)
     return ring_mode();
 }
 
-int lane_probe(struct failure *failure)
+bool lane_probe(struct failure *failure)
 {
     return ring_probe(failure);
 }

@@ -95,7 +95,7 @@ const struct lane_stats *lane_stats(const struct lane *lane);
 /* How the kernel runs the rings, as lane_probe() found it; a text. */
 const char *lane_ring_mode(void);
 
-/* Can this kernel do what a lane's ring needs? 0 or negative errno, with a sentence in error. */
-int lane_probe(struct failure *failure);
+/* Can this kernel do what a lane's ring needs? */
+bool lane_probe(struct failure *failure);
 
 #endif

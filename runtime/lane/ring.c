@@ -234,16 +234,15 @@ static int try_open(struct ring *ring)
     return error;
 }
 
-int ring_probe(struct failure *failure)
+bool ring_probe(struct failure *failure)
 {
     struct ring *ring = ring_new();
     int result = ring == NULL ? -errno : try_open(ring);
 
     ring_free(ring);
-    if (result < 0)
-        failure_set(failure, "io_uring is not usable here (Linux 6.0 or newer, %s): %s",
-                    "sysctl kernel.io_uring_disabled = 0", strerror(-result));
-    return result;
+    return result == 0 ||
+           failure_set(failure, "io_uring is not usable here (Linux 6.0 or newer, %s): %s",
+                       "sysctl kernel.io_uring_disabled = 0", strerror(-result));
 }
 
 /* ---- requests ---- */

@@ -102,8 +102,8 @@ void ring_flush(struct ring *ring);
  */
 int ring_turn(struct ring *ring, uint32_t pause_us);
 
-/* Can this kernel do what a ring needs? 0 or negative errno, with a sentence. */
-int ring_probe(struct failure *failure);
+/* Can this kernel do what a ring needs? */
+bool ring_probe(struct failure *failure);
 
 /* How the kernel runs the rings, as ring_probe() found it; a text. */
 const char *ring_mode(void);

@@ -79,7 +79,9 @@ static int open_control(void **state)
     if (event_loop_init(&loop) < 0)
         return -1;
     return control_open(&control, &loop, &options, "/default", commands, (void *)"thanks",
-                        &complaint);
+                        &complaint)
+               ? 0
+               : -1;
 }
 
 static int close_control(void **state)
@@ -213,12 +215,11 @@ static void test_handover(void **state)
     assert_int_equal(stat(path, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0600);
     /* In use: an error; the default place: a warning. */
-    assert_int_equal(control_open(&second, &loop, &options, "/default", commands, NULL, &complaint),
-                     -1);
+    assert_false(control_open(&second, &loop, &options, "/default", commands, NULL, &complaint));
     assert_contains(complaint.text, "--control: cannot listen on '");
     assert_contains(complaint.text, "Address already in use");
     support_capture_begin(2);
-    assert_int_equal(control_open(&second, &loop, &options, path, commands, NULL, &complaint), 0);
+    assert_true(control_open(&second, &loop, &options, path, commands, NULL, &complaint));
     assert_contains(support_capture_end(), "cannot reach this daemon");
     assert_int_equal(second.listener.fd, -1);
     control_remove(&options); /* somebody listens */
@@ -226,8 +227,7 @@ static void test_handover(void **state)
     /* As after kill -9. */
     close(control.listener.fd);
     control.listener.fd = -1;
-    assert_int_equal(
-        control_open(&control, &loop, &options, "/default", commands, NULL, &complaint), 0);
+    assert_true(control_open(&control, &loop, &options, "/default", commands, NULL, &complaint));
 }
 
 static void test_none_and_abstract(void **state)
@@ -236,10 +236,10 @@ static void test_none_and_abstract(void **state)
     struct control other;
 
     (void)state;
-    assert_int_equal(control_open(&other, &loop, &none, "/default", commands, NULL, &complaint), 0);
+    assert_true(control_open(&other, &loop, &none, "/default", commands, NULL, &complaint));
     assert_int_equal(other.listener.fd, -1);
     control_close(&other);
-    assert_int_equal(control_open(&other, &loop, &name, "/default", commands, NULL, &complaint), 0);
+    assert_true(control_open(&other, &loop, &name, "/default", commands, NULL, &complaint));
     assert_true(other.listener.fd >= 0);
     control_remove(&name);
     control_close(&other);
@@ -251,8 +251,7 @@ static void test_group(void **state)
 
     (void)state;
     control_close(&control);
-    assert_int_equal(
-        control_open(&control, &loop, &grouped, "/default", commands, NULL, &complaint), -1);
+    assert_false(control_open(&control, &loop, &grouped, "/default", commands, NULL, &complaint));
     assert_string_equal(complaint.text, "--control-group: no such group: no-such-group-here");
 }
 

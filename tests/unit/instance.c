@@ -25,7 +25,7 @@ static struct holder hold(const char *name)
     holder.pid = fork();
     assert_true(holder.pid >= 0);
     if (holder.pid == 0) {
-        taken = instance_lock(name, &failure) == 0 ? 'y' : 'n';
+        taken = instance_lock(name, &failure) ? 'y' : 'n';
         if (write(ends[1], &taken, 1) == 1)
             pause();
         _exit(0);
@@ -47,7 +47,7 @@ static int take(void *name)
 {
     struct failure failure;
 
-    return instance_lock(name, &failure) == 0 ? 0 : 1;
+    return instance_lock(name, &failure) ? 0 : 1;
 }
 
 static int take_elsewhere(void *name)
@@ -61,9 +61,9 @@ static void test_second_is_refused(void **state)
 
     (void)state;
     struct holder holder = hold("unit-a");
-    int result = instance_lock("unit-a", &failure);
+    bool taken = instance_lock("unit-a", &failure);
     end(holder);
-    assert_int_equal(result, -1);
+    assert_false(taken);
     assert_string_equal(failure.text, "another unit-a runs in this network namespace");
 }
 

@@ -63,7 +63,7 @@ static void told_nothing(void)
 static void test_states(void **state)
 {
     (void)state;
-    assert_int_equal(notify_open(&notify, &loop, &failure), 0);
+    assert_true(notify_open(&notify, &loop, &failure));
     notify_ready(&notify, "%u enclaves", 3u);
     told("READY=1\nSTATUS=3 enclaves");
     notify_status(&notify, "%s", "waiting");
@@ -77,7 +77,7 @@ static void test_environment_is_not_inherited(void **state)
 {
     (void)state;
     setenv("WATCHDOG_USEC", "30000000", 1);
-    assert_int_equal(notify_open(&notify, &loop, &failure), 0);
+    assert_true(notify_open(&notify, &loop, &failure));
     assert_null(getenv("NOTIFY_SOCKET"));
     assert_null(getenv("WATCHDOG_USEC"));
 }
@@ -86,7 +86,7 @@ static void test_watchdog_beats(void **state)
 {
     (void)state;
     setenv("WATCHDOG_USEC", "20000", 1);
-    assert_int_equal(notify_open(&notify, &loop, &failure), 0);
+    assert_true(notify_open(&notify, &loop, &failure));
     for (int i = 0; i < 3; i++) {
         assert_int_equal(event_wait(&loop, -1), 0);
         told("WATCHDOG=1");
@@ -98,7 +98,7 @@ static void test_watchdog_of_another_process(void **state)
     (void)state;
     setenv("WATCHDOG_USEC", "20000", 1);
     setenv("WATCHDOG_PID", "1", 1);
-    assert_int_equal(notify_open(&notify, &loop, &failure), 0);
+    assert_true(notify_open(&notify, &loop, &failure));
     assert_int_equal(notify.watchdog.fd, -1);
 }
 
@@ -106,7 +106,7 @@ static void test_no_manager(void **state)
 {
     (void)state;
     unsetenv("NOTIFY_SOCKET");
-    assert_int_equal(notify_open(&notify, &loop, &failure), 0);
+    assert_true(notify_open(&notify, &loop, &failure));
     notify_ready(&notify, "unheard");
     told_nothing();
 }
@@ -115,17 +115,17 @@ static void test_manager_gone(void **state)
 {
     (void)state;
     setenv("NOTIFY_SOCKET", "@causeway-nobody-is-here", 1);
-    assert_int_equal(notify_open(&notify, &loop, &failure), -1);
+    assert_false(notify_open(&notify, &loop, &failure));
     assert_non_null(strstr(failure.text, "@causeway-nobody-is-here"));
     setenv("NOTIFY_SOCKET", "vsock:2:1234", 1);
-    assert_int_equal(notify_open(&notify, &loop, &failure), -1);
+    assert_false(notify_open(&notify, &loop, &failure));
 }
 
 /* A manager that does not read: its queue fills, and we go on. */
 static void test_full_socket(void **state)
 {
     (void)state;
-    assert_int_equal(notify_open(&notify, &loop, &failure), 0);
+    assert_true(notify_open(&notify, &loop, &failure));
     for (int i = 0; i < 10000; i++)
         notify_status(&notify, "%d", i);
     told("STATUS=0");
@@ -138,7 +138,7 @@ static void test_long_status_is_cut(void **state)
     (void)state;
     memset(text, 'x', sizeof(text) - 1);
     text[sizeof(text) - 1] = '\0';
-    assert_int_equal(notify_open(&notify, &loop, &failure), 0);
+    assert_true(notify_open(&notify, &loop, &failure));
     notify_ready(&notify, "%s", text);
     ssize_t length = recv(manager, heard, sizeof(heard), 0);
     assert_in_range(length, 200, 256);

@@ -231,7 +231,7 @@ int main(void)
         WORLD_TEST(test_wake_and_pause),
     };
     struct failure failure;
-    if (ring_probe(&failure) < 0) {
+    if (!ring_probe(&failure)) {
         print_message("%s\n", failure.text);
         return TEST_SKIPPED;
     }

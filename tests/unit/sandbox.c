@@ -29,11 +29,11 @@
 static int enter(const char *user)
 {
     struct failure failure = {""};
-    int result = sandbox_enter(&sandbox_datapath, user, &failure);
 
-    if (result < 0)
-        dprintf(2, "%s\n", failure.text);
-    return result;
+    if (sandbox_enter(&sandbox_datapath, user, &failure))
+        return 0;
+    dprintf(2, "%s\n", failure.text);
+    return -1;
 }
 
 /* The value of a line of /proc/self/status. */
@@ -108,7 +108,7 @@ static int lane_works(void *context)
 
     (void)context;
     CHECK(enter(NULL) == 0);
-    CHECK(lane_probe(&failure) == 0);
+    CHECK(lane_probe(&failure));
     struct lane *lane = lane_new();
     CHECK(lane != NULL);
     int exit_fd = eventfd(0, EFD_CLOEXEC);
@@ -168,7 +168,7 @@ static int nothing_kept(void *user)
     char byte;
     struct failure failure;
 
-    CHECK(sandbox_enter(&profile, user, &failure) == 0);
+    CHECK(sandbox_enter(&profile, user, &failure));
     CHECK(strcmp(status_of("\nCapEff:"), "0000000000000000") == 0);
     CHECK(strcmp(status_of("\nCapPrm:"), "0000000000000000") == 0);
     int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
@@ -189,7 +189,7 @@ static int no_such_user(void *context)
     struct failure failure = {""};
 
     (void)context;
-    CHECK(sandbox_enter(&sandbox_datapath, "no-such-user-here", &failure) == -1);
+    CHECK(!sandbox_enter(&sandbox_datapath, "no-such-user-here", &failure));
     CHECK(strcmp(failure.text, "no such user: no-such-user-here") == 0);
     return 0;
 }
@@ -199,10 +199,10 @@ static int check_capabilities(void *context)
     struct failure failure = {""};
 
     (void)context;
-    CHECK(sandbox_check_capabilities(&failure) == 0);
+    CHECK(sandbox_check_capabilities(&failure));
     CHECK(failure.text[0] == '\0');
     CHECK(setuid(65534) == 0);
-    CHECK(sandbox_check_capabilities(&failure) == -1);
+    CHECK(!sandbox_check_capabilities(&failure));
     CHECK(strstr(failure.text, "CAP_NET_ADMIN and CAP_NET_RAW") != NULL);
     return 0;
 }
