@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "packet/coalesce.h"
 
-#include <netinet/in.h>
 #include <string.h>
 
 #include "packet/csum.h"
 #include "packet/headers.h"
-
-#define UDP_LENGTH 4
-#define UDP_CSUM   6
-#define UDP_HEADER 8
 
 static inline uint32_t header_bytes(const struct parsed_packet *parsed)
 {

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "packet/icmp.h"
 
-#include <netinet/in.h>
 #include <string.h>
 
 #include "packet/headers.h"
 
-#define ICMP_HEADER     8 /* type, code, checksum, 4 bytes of the type's own; the quote is next */
 #define QUOTED_MIN      8 /* bytes behind the quoted IP header (RFC 792) */
-#define IPV4_OFFSET     0x1fff
-#define IPV6_OFFSET     0xfff8
-#define EXTENSION_MIN   8
 #define EXTENSIONS_MOST PACKET_MAX_EXTENSIONS
 
 static enum icmp_kind kind4(uint8_t type)
@@ -56,12 +51,13 @@ static bool quoted4(const uint8_t *quoted, size_t there, struct icmp_quote *quot
     size_t header = ipv4_header_bytes(quoted);
     if (header < IPV4_HEADER_MIN || there < header + QUOTED_MIN)
         return false;
-    if (quoted[9] == IPPROTO_ICMP && (load_be16(quoted + IPV4_FRAGMENT) & IPV4_OFFSET) == 0 &&
+    if (quoted[IPV4_PROTOCOL] == IPPROTO_ICMP &&
+        (load_be16(quoted + IPV4_FRAGMENT) & IPV4_OFFSET) == 0 &&
         kind4(quoted[header]) != ICMP_QUERY)
         return false;
     quote->src = quote->dst = (struct ip_addr){.version = 4};
-    memcpy(quote->src.bytes, quoted + 12, 4);
-    memcpy(quote->dst.bytes, quoted + 16, 4);
+    memcpy(quote->src.bytes, quoted + IPV4_SOURCE, 4);
+    memcpy(quote->dst.bytes, quoted + IPV4_DESTINATION, 4);
     return true;
 }
 
@@ -73,23 +69,18 @@ static bool quoted_transport(const uint8_t *quoted, size_t there, uint8_t *proto
     *offset = IPV6_HEADER;
     for (unsigned walked = 0; walked <= EXTENSIONS_MOST; walked++) {
         const uint8_t *header = quoted + *offset;
-        size_t left = there - *offset, size;
+        size_t left = there - *offset;
 
         if (left < QUOTED_MIN)
             return false;
-        if (*protocol == IPPROTO_FRAGMENT && (load_be16(header + 2) & IPV6_OFFSET) != 0)
+        if (*protocol == IPPROTO_FRAGMENT &&
+            (load_be16(header + IPV6_FRAGMENT_FIELD) & IPV6_OFFSET) != 0)
             *protocol = IPPROTO_NONE;
-        if (*protocol == IPPROTO_ROUTING && header[3] != 0)
+        if (*protocol == IPPROTO_ROUTING && header[IPV6_SEGMENTS_LEFT] != 0)
             return false;
-        if (*protocol == IPPROTO_HOPOPTS || *protocol == IPPROTO_DSTOPTS ||
-            *protocol == IPPROTO_ROUTING)
-            size = EXTENSION_MIN + (size_t)header[1] * 8;
-        else if (*protocol == IPPROTO_FRAGMENT)
-            size = EXTENSION_MIN;
-        else if (*protocol == IPPROTO_AH)
-            size = ((size_t)header[1] + 2) * 4; /* RFC 4302 2.2 */
-        else
+        if (!ipv6_is_extension(*protocol))
             return true;
+        size_t size = ipv6_extension_bytes(*protocol, header);
         if (size > left)
             return false;
         *protocol = header[0];
@@ -109,8 +100,8 @@ static bool quoted6(const uint8_t *quoted, size_t there, struct icmp_quote *quot
     if (protocol == IPPROTO_ICMPV6 && kind6(quoted[offset]) != ICMP_QUERY)
         return false;
     quote->src = quote->dst = (struct ip_addr){.version = 6};
-    memcpy(quote->src.bytes, quoted + 8, 16);
-    memcpy(quote->dst.bytes, quoted + 24, 16);
+    memcpy(quote->src.bytes, quoted + IPV6_SOURCE, 16);
+    memcpy(quote->dst.bytes, quoted + IPV6_DESTINATION, 16);
     return true;
 }
 

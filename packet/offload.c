@@ -2,22 +2,10 @@
 #include "packet/offload.h"
 
 #include <assert.h>
-#include <linux/virtio_net.h>
-#include <netinet/in.h>
 #include <string.h>
 
 #include "packet/csum.h"
-
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* Linux 6.2; not in the headers of 6.1 */
-#endif
-
-#define TCP_HEADER_MIN 20
-#define TCP_FLAGS      13 /* offset of the flags byte */
-#define TCP_CWR        0x80
-#define TCP_CSUM       16
-#define UDP_LENGTH     4
-#define UDP_CSUM       6
+#include "packet/headers.h"
 
 static_assert(sizeof(struct virtio_net_hdr) == VNET_HEADER_BYTES, "virtio 1.2 5.1.6");
 

@@ -10,9 +10,14 @@
 #ifndef CAUSEWAY_PACKET_OFFLOAD_H
 #define CAUSEWAY_PACKET_OFFLOAD_H
 
+#include <linux/virtio_net.h>
 #include <stdint.h>
 
 #include "packet/parse.h"
+
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* virtio 1.2 5.1.6, Linux 6.2; not in the headers of 6.1 */
+#endif
 
 #define ETHERNET_HEADER_BYTES 14
 #define VNET_HEADER_BYTES     10 /* struct virtio_net_hdr, virtio 1.2 5.1.6 without num_buffers */

@@ -2,24 +2,9 @@
 #include "packet/parse.h"
 
 #include <assert.h>
-#include <netinet/in.h>
 #include <string.h>
 
-#define IPV4_HEADER_MIN  20 /* RFC 791 3.1 */
-#define IPV4_DF          0x4000
-#define IPV4_MF          0x2000
-#define IPV4_OFFSET      0x1fff
-#define IPV4_OPTION_END  0
-#define IPV4_OPTION_NOP  1
-#define IPV4_OPTION_LSRR 0x83 /* loose source route, RFC 791 */
-#define IPV4_OPTION_SSRR 0x89 /* strict source route */
-#define IPV6_HEADER      40   /* RFC 8200 3 */
-#define IPV6_MF          0x0001
-#define IPV6_OFFSET      0xfff8
-#define EXTENSION_MIN    8 /* RFC 8200 4: the header with an extension length of 0 */
-#define TCP_HEADER_MIN   20
-#define UDP_HEADER       8
-#define ICMP_HEADER      8 /* RFC 792; every ICMPv6 message of RFC 4443 and 4861 has 8 too */
+#include "packet/headers.h"
 
 const char *packet_error_name(enum packet_error error)
 {
@@ -42,7 +27,7 @@ static bool tcp_header(const uint8_t *tcp, uint32_t left, uint32_t *header)
 {
     if (left < TCP_HEADER_MIN)
         return false;
-    *header = (uint32_t)(tcp[12] >> 4) * 4;
+    *header = (uint32_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
     return *header >= TCP_HEADER_MIN && *header <= left;
 }
 
@@ -51,7 +36,7 @@ static bool udp_header(const uint8_t *udp, uint32_t left, bool is_fragment, uint
 {
     if (left < UDP_HEADER)
         return false;
-    uint32_t announced = load_be16(udp + 4);
+    uint32_t announced = load_be16(udp + UDP_LENGTH);
     *header = UDP_HEADER;
     return announced >= UDP_HEADER && (announced <= left || is_fragment);
 }
@@ -100,9 +85,9 @@ static enum packet_error parse_ipv4(const uint8_t *bytes, size_t length,
 {
     if (length < IPV4_HEADER_MIN)
         return PACKET_SHORT;
-    uint32_t header = (uint32_t)(bytes[0] & 0x0f) * 4;
-    uint32_t total = load_be16(bytes + 2);
-    uint32_t fragment = load_be16(bytes + 6);
+    uint32_t header = ipv4_header_bytes(bytes);
+    uint32_t total = load_be16(bytes + IPV4_TOTAL_LENGTH);
+    uint32_t fragment = load_be16(bytes + IPV4_FRAGMENT);
     if (header < IPV4_HEADER_MIN || header > length)
         return PACKET_HEADER_LENGTH;
     if (total < header || total > length)
@@ -112,10 +97,10 @@ static enum packet_error parse_ipv4(const uint8_t *bytes, size_t length,
         return PACKET_OPTIONS;
 
     parsed->src.version = parsed->dst.version = 4;
-    memcpy(parsed->src.bytes, bytes + 12, 4);
-    memcpy(parsed->dst.bytes, bytes + 16, 4);
-    parsed->protocol = bytes[9];
-    parsed->ttl = bytes[8];
+    memcpy(parsed->src.bytes, bytes + IPV4_SOURCE, 4);
+    memcpy(parsed->dst.bytes, bytes + IPV4_DESTINATION, 4);
+    parsed->protocol = bytes[IPV4_PROTOCOL];
+    parsed->ttl = bytes[IPV4_TTL];
     parsed->ecn = bytes[1] & 3;
     parsed->dont_fragment = (fragment & IPV4_DF) != 0;
     parsed->total_length = total;
@@ -138,8 +123,8 @@ static enum packet_error parse_ipv4(const uint8_t *bytes, size_t length,
 static enum packet_error parse_fragment_header(const uint8_t *bytes, uint32_t offset,
                                                struct parsed_packet *parsed)
 {
-    uint32_t field = load_be16(bytes + offset + 2);
-    uint32_t data = parsed->total_length - offset - EXTENSION_MIN;
+    uint32_t field = load_be16(bytes + offset + IPV6_FRAGMENT_FIELD);
+    uint32_t data = parsed->total_length - offset - IPV6_FRAGMENT_HEADER;
 
     parsed->more_fragments = (field & IPV6_MF) != 0;
     parsed->fragment_offset = field & IPV6_OFFSET;
@@ -160,31 +145,27 @@ static enum packet_error parse_fragment_header(const uint8_t *bytes, uint32_t of
 static enum packet_error walk_extensions(const uint8_t *bytes, struct parsed_packet *parsed)
 {
     uint32_t offset = IPV6_HEADER;
-    uint8_t next = bytes[6];
+    uint8_t next = bytes[IPV6_NEXT_HEADER];
     bool fragment_seen = false;
 
     for (unsigned walked = 0;; walked++) {
-        if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
-            next != IPPROTO_FRAGMENT && next != IPPROTO_AH)
+        if (!ipv6_is_extension(next))
             break;
-        if (walked == PACKET_MAX_EXTENSIONS || parsed->total_length - offset < EXTENSION_MIN)
+        if (walked == PACKET_MAX_EXTENSIONS || parsed->total_length - offset < IPV6_EXTENSION_MIN)
             return PACKET_EXTENSIONS;
 
         const uint8_t *header = bytes + offset;
-        uint32_t size = EXTENSION_MIN + (uint32_t)header[1] * 8;
+        uint32_t size = ipv6_extension_bytes(next, header);
         if (next == IPPROTO_FRAGMENT) {
             enum packet_error error = parse_fragment_header(bytes, offset, parsed);
             if (error || fragment_seen)
                 return error ? error : PACKET_EXTENSIONS;
             fragment_seen = true;
-            size = EXTENSION_MIN;
-        } else if (next == IPPROTO_AH) {
-            size = ((uint32_t)header[1] + 2) * 4; /* RFC 4302 2.2 */
         } else if ((next == IPPROTO_HOPOPTS && walked != 0) ||
-                   (next == IPPROTO_ROUTING && header[3] != 0)) {
+                   (next == IPPROTO_ROUTING && header[IPV6_SEGMENTS_LEFT] != 0)) {
             return PACKET_EXTENSIONS;
         }
-        if (size < EXTENSION_MIN || size > parsed->total_length - offset)
+        if (size < IPV6_EXTENSION_MIN || size > parsed->total_length - offset)
             return PACKET_EXTENSIONS;
         next = header[0];
         offset += size;
@@ -201,17 +182,17 @@ static enum packet_error parse_ipv6(const uint8_t *bytes, size_t length,
 {
     if (length < IPV6_HEADER)
         return PACKET_SHORT;
-    uint32_t payload = load_be16(bytes + 4);
+    uint32_t payload = load_be16(bytes + IPV6_PAYLOAD_LENGTH);
     uint32_t total = IPV6_HEADER + payload;
     if (total > length || total > PACKET_MAX_BYTES)
         return PACKET_TOTAL_LENGTH;
-    if (payload == 0 && bytes[6] == IPPROTO_HOPOPTS)
+    if (payload == 0 && bytes[IPV6_NEXT_HEADER] == IPPROTO_HOPOPTS)
         return PACKET_TOTAL_LENGTH; /* jumbogram (RFC 2675 3) */
 
     parsed->src.version = parsed->dst.version = 6;
-    memcpy(parsed->src.bytes, bytes + 8, 16);
-    memcpy(parsed->dst.bytes, bytes + 24, 16);
-    parsed->ttl = bytes[7];
+    memcpy(parsed->src.bytes, bytes + IPV6_SOURCE, 16);
+    memcpy(parsed->dst.bytes, bytes + IPV6_DESTINATION, 16);
+    parsed->ttl = bytes[IPV6_HOP_LIMIT];
     parsed->ecn = bytes[1] >> 4 & 3;
     parsed->dont_fragment = true;
     parsed->total_length = total;

@@ -3,12 +3,11 @@
 
 #include "packet/headers.h"
 
-#define IPV6_FRAGMENT_HEADER 8
-#define IPV4_KEPT_MS         31000 /* net.ipv4.ipfrag_time, 30 s, and a second for good measure */
-#define IPV6_KEPT_MS         61000 /* net.ipv6.ip6frag_time, nf_conntrack_frag6_timeout: 60 s */
-#define OUT_OF_ORDER         UINT32_MAX
-#define LEASE_MS             1000 /* far more than a lane needs from here to the kernel */
-#define LEASE_LANE           56   /* bits of the time below the lane's number + 1 */
+#define IPV4_KEPT_MS 31000 /* net.ipv4.ipfrag_time, 30 s, and a second for good measure */
+#define IPV6_KEPT_MS 61000 /* net.ipv6.ip6frag_time, nf_conntrack_frag6_timeout: 60 s */
+#define OUT_OF_ORDER UINT32_MAX
+#define LEASE_MS     1000 /* far more than a lane needs from here to the kernel */
+#define LEASE_LANE   56   /* bits of the time below the lane's number + 1 */
 
 #define SHARE_MOST  (1u << 20)
 #define SHARE_LEAST (1u << 18) /* a datagram of 64 KB, in fragments of 1500 bytes, costs 147 KB */
@@ -32,8 +31,9 @@ static uint32_t cost(const struct parsed_packet *parsed)
 
 static uint32_t identification_of(const uint8_t *packet, const struct parsed_packet *parsed)
 {
-    return parsed->src.version == 4 ? load_be16(packet + IPV4_IDENTIFICATION)
-                                    : load_be32(packet + parsed->fragment_header + 4);
+    return parsed->src.version == 4
+               ? load_be16(packet + IPV4_IDENTIFICATION)
+               : load_be32(packet + parsed->fragment_header + IPV6_FRAGMENT_ID);
 }
 
 static uint32_t payload_of(const struct parsed_packet *parsed)

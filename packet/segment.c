@@ -1,28 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "packet/segment.h"
 
-#include <netinet/in.h>
 #include <string.h>
 
 #include "packet/csum.h"
 #include "packet/headers.h"
 
-#define IPV4_MF            0x2000
-#define IPV4_MTU_MIN       68 /* RFC 791 3.2 */
-#define IPV4_OPTION_END    0
-#define IPV4_OPTION_NOP    1
-#define IPV4_OPTION_COPIED 0x80
+#define IPV4_MTU_MIN 68 /* RFC 791 3.2 */
 
-#define IPV6_MTU_MIN         1280 /* RFC 8200 5 */
-#define IPV6_FRAGMENT_HEADER 8
-#define IPV6_MF              1
-
-#define TCP_SEQUENCE 4
-#define TCP_FLAGS    13
-#define TCP_FIN      0x01
-#define TCP_PSH      0x08
-#define TCP_CWR      0x80
-#define UDP_LENGTH   4
+#define IPV6_MTU_MIN 1280 /* RFC 8200 5 */
 
 #define FRAGMENT_UNIT 8 /* RFC 791 3.1, RFC 8200 4.5: offsets count 8 bytes */
 
@@ -114,9 +100,8 @@ static bool ipv6_unfragmentable(struct fragmenter *f)
         if (next == IPPROTO_FRAGMENT || ++walked == PACKET_MAX_EXTENSIONS)
             return false;
         bool repeated = next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING;
-        uint32_t length = packet[offset + 1];
         next_at = offset;
-        offset += next == IPPROTO_AH ? (length + 2) * 4 : (length + 1) * 8;
+        offset += ipv6_extension_bytes(next, packet + offset);
         next = packet[next_at];
         if (repeated) {
             f->header_bytes = offset;
@@ -199,8 +184,8 @@ static void put_ipv6_fragment_header(const struct fragmenter *f, uint8_t *out, b
     out[f->next_header_at] = IPPROTO_FRAGMENT;
     header[0] = f->next_header;
     header[1] = 0;
-    store_be16(header + 2, (uint16_t)(f->done | (more ? IPV6_MF : 0)));
-    store_be32(header + 4, f->identification);
+    store_be16(header + IPV6_FRAGMENT_FIELD, (uint16_t)(f->done | (more ? IPV6_MF : 0)));
+    store_be32(header + IPV6_FRAGMENT_ID, f->identification);
 }
 
 size_t fragment_next(struct fragmenter *f, uint8_t *out, size_t capacity)

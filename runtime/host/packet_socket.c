@@ -12,15 +12,12 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <linux/virtio_net.h>
 
+#include "packet/headers.h"
 #include "packet/offload.h"
 #include "packet/parse.h"
 #include "runtime/host/tc_mark.h"
 
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* virtio 1.2 5.1.6; missing in Linux 6.1's headers */
-#endif
 #ifndef PACKET_FANOUT_FLAG_IGNORE_OUTGOING
 #define PACKET_FANOUT_FLAG_IGNORE_OUTGOING 0x4000 /* not in Linux 6.1's headers */
 #endif
@@ -177,23 +174,29 @@ uint32_t packet_socket_lost(int fd)
 
 bool packet_socket_knows_udp_gso(int inject_fd)
 {
-    enum { PAYLOAD = 32, IP = LINK_HEADER_BYTES, UDP = IP + 20, BYTES = UDP + 8 + PAYLOAD };
+    enum {
+        PAYLOAD = 32,
+        HEADERS = IPV4_HEADER_MIN + UDP_HEADER,
+        IP = LINK_HEADER_BYTES,
+        UDP = IP + IPV4_HEADER_MIN,
+        BYTES = IP + HEADERS + PAYLOAD,
+    };
     uint8_t frame[BYTES] = {0};
     struct virtio_net_hdr header = {
         .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
         .gso_type = VIRTIO_NET_HDR_GSO_UDP_L4,
-        .hdr_len = ETHERNET_HEADER_BYTES + 28,
+        .hdr_len = ETHERNET_HEADER_BYTES + HEADERS,
         .gso_size = PAYLOAD / 2,
-        .csum_start = ETHERNET_HEADER_BYTES + 20,
-        .csum_offset = 6,
+        .csum_start = ETHERNET_HEADER_BYTES + IPV4_HEADER_MIN,
+        .csum_offset = UDP_CSUM,
     };
 
     memcpy(frame, &header, VNET_HEADER_BYTES);
-    store_be16(frame + VNET_HEADER_BYTES + 12, ETH_P_IP);
+    store_be16(frame + VNET_HEADER_BYTES + 2 * ETH_ALEN, ETH_P_IP);
     frame[IP] = 0x45;
-    store_be16(frame + IP + 2, 28 + PAYLOAD);
-    frame[IP + 8] = 1;
-    frame[IP + 9] = IPPROTO_UDP;
-    store_be16(frame + UDP + 4, 8 + PAYLOAD);
+    store_be16(frame + IP + IPV4_TOTAL_LENGTH, HEADERS + PAYLOAD);
+    frame[IP + IPV4_TTL] = 1;
+    frame[IP + IPV4_PROTOCOL] = IPPROTO_UDP;
+    store_be16(frame + UDP + UDP_LENGTH, UDP_HEADER + PAYLOAD);
     return send(inject_fd, frame, sizeof(frame), MSG_DONTWAIT) == sizeof(frame) || errno != EINVAL;
 }

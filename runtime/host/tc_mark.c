@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "packet/headers.h"
 #include "runtime/host/tc_mark.h"
 
 /* IPv6 extension headers that may stand before a fragment header (RFC 8200, 4.1): hop-by-hop,
@@ -30,14 +31,10 @@
 #define LOAD_ATTEMPTS  10
 #define EXTENSIONS_MAX 3
 
-#define IPV4_FLAGS    (ETH_HLEN + 6)
-#define IPV4_FRAGMENT 0x3fff /* more fragments, or an offset (RFC 791) */
-#define IPV6_NEXT     (ETH_HLEN + 6)
-#define IPV6_PAYLOAD  (ETH_HLEN + 40)
-#define NEXT_HOP      0
-#define NEXT_ROUTING  43
-#define NEXT_FRAGMENT 44
-#define NEXT_OPTIONS  60
+#define AT_FRAGMENT (ETH_HLEN + IPV4_FRAGMENT)
+#define AT_NEXT     (ETH_HLEN + IPV6_NEXT_HEADER)
+#define AT_PAYLOAD  (ETH_HLEN + IPV6_HEADER)
+#define IS_FRAGMENT (IPV4_MF | IPV4_OFFSET)
 
 #define CLASSIC_MAX 64
 #define EBPF_MAX    128
@@ -67,12 +64,12 @@ static void put(struct classic *c, uint16_t code, unsigned jt, unsigned jf, uint
  */
 static void skip_extension(struct classic *c)
 {
-    put(c, BPF_JMP | BPF_JEQ | BPF_K, 2, 0, NEXT_HOP);
-    put(c, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, NEXT_OPTIONS);
-    put(c, BPF_JMP | BPF_JEQ | BPF_K, 0, JUMP_NO, NEXT_ROUTING);
-    put(c, BPF_LD | BPF_B | BPF_IND, 0, 0, IPV6_PAYLOAD);
+    put(c, BPF_JMP | BPF_JEQ | BPF_K, 2, 0, IPPROTO_HOPOPTS);
+    put(c, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, IPPROTO_DSTOPTS);
+    put(c, BPF_JMP | BPF_JEQ | BPF_K, 0, JUMP_NO, IPPROTO_ROUTING);
+    put(c, BPF_LD | BPF_B | BPF_IND, 0, 0, AT_PAYLOAD);
     put(c, BPF_ST, 0, 0, 0);
-    put(c, BPF_LD | BPF_B | BPF_IND, 0, 0, IPV6_PAYLOAD + 1);
+    put(c, BPF_LD | BPF_B | BPF_IND, 0, 0, AT_PAYLOAD + IPV6_EXTENSION_LENGTH);
     put(c, BPF_ALU | BPF_ADD | BPF_K, 0, 0, 1);
     put(c, BPF_ALU | BPF_LSH | BPF_K, 0, 0, 3);
     put(c, BPF_ALU | BPF_ADD | BPF_X, 0, 0, 0);
@@ -102,16 +99,16 @@ static void fragment_test(struct classic *c)
     c->count = 0;
     put(c, BPF_LD | BPF_H | BPF_ABS, 0, 0, 2 * ETH_ALEN);
     put(c, BPF_JMP | BPF_JEQ | BPF_K, 0, 2, ETH_P_IP);
-    put(c, BPF_LD | BPF_H | BPF_ABS, 0, 0, IPV4_FLAGS);
-    put(c, BPF_JMP | BPF_JSET | BPF_K, JUMP_YES, JUMP_NO, IPV4_FRAGMENT);
+    put(c, BPF_LD | BPF_H | BPF_ABS, 0, 0, AT_FRAGMENT);
+    put(c, BPF_JMP | BPF_JSET | BPF_K, JUMP_YES, JUMP_NO, IS_FRAGMENT);
     put(c, BPF_JMP | BPF_JEQ | BPF_K, 0, JUMP_NO, ETH_P_IPV6);
     put(c, BPF_LDX | BPF_IMM, 0, 0, 0);
-    put(c, BPF_LD | BPF_B | BPF_ABS, 0, 0, IPV6_NEXT);
+    put(c, BPF_LD | BPF_B | BPF_ABS, 0, 0, AT_NEXT);
     for (int i = 0; i < EXTENSIONS_MAX; i++) {
-        put(c, BPF_JMP | BPF_JEQ | BPF_K, JUMP_YES, 0, NEXT_FRAGMENT);
+        put(c, BPF_JMP | BPF_JEQ | BPF_K, JUMP_YES, 0, IPPROTO_FRAGMENT);
         skip_extension(c);
     }
-    put(c, BPF_JMP | BPF_JEQ | BPF_K, JUMP_YES, JUMP_NO, NEXT_FRAGMENT);
+    put(c, BPF_JMP | BPF_JEQ | BPF_K, JUMP_YES, JUMP_NO, IPPROTO_FRAGMENT);
     resolve(c);
 }
 

@@ -7,10 +7,6 @@
 
 #include "tests/unit/packet_build.h"
 
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5
-#endif
-
 #define TCP_CWR 0x80
 #define PARTIAL OFFLOAD_CHECKSUM_PARTIAL
 
