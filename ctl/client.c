@@ -2,40 +2,25 @@
 #include "ctl/client.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "runtime/base/control_request.h"
+#include "runtime/base/endpoint.h"
 
 #define PATIENCE_SECONDS 90 /* a change waits for the firewall's tools */
 #define ANSWER_MAX_BYTES (8u << 20)
-
-static int fill_address(const char *path, struct sockaddr_un *address, socklen_t *length)
-{
-    size_t bytes = strlen(path);
-
-    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (bytes == 0 || bytes >= sizeof(address->sun_path))
-        return -1;
-    memcpy(address->sun_path, path, bytes);
-    if (path[0] == '@')
-        address->sun_path[0] = '\0';
-    *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + bytes + (path[0] != '@'));
-    return 0;
-}
 
 static bool connect_to(const char *path, int *connection, struct failure *failure)
 {
     struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
     struct sockaddr_un address;
-    socklen_t length;
+    socklen_t length = endpoint_unix(path, &address);
 
-    if (fill_address(path, &address, &length) < 0)
+    if (length == 0)
         return failure_set(failure, "--control: '%.200s' is not the path of a socket", path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, (struct sockaddr *)&address, length) == 0) {

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl/exporter.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,7 +10,7 @@
 #include <microhttpd.h>
 
 #include "ctl/program.h"
-#include "runtime/base/options.h"
+#include "runtime/base/endpoint.h"
 
 struct page {
     exporter_print *print;
@@ -63,38 +61,16 @@ static enum MHD_Result answer(void *context, struct MHD_Connection *connection, 
     return respond(connection, MHD_HTTP_OK, text, length, MHD_RESPMEM_MUST_FREE);
 }
 
-/* "127.0.0.1:9100" or "[::1]:9100" */
-static bool parse_listen(const char *text, struct sockaddr_storage *out)
-{
-    struct sockaddr_in *in4 = (struct sockaddr_in *)out;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
-    char copy[128], *address = copy, *colon;
-    unsigned long port;
-
-    *out = (struct sockaddr_storage){0};
-    if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy) ||
-        (colon = strrchr(copy, ':')) == NULL || !option_number(colon + 1, 1, 65535, &port))
-        return false;
-    *colon = '\0';
-    if (copy[0] == '[' && colon > copy + 1 && colon[-1] == ']') {
-        colon[-1] = '\0';
-        in6->sin6_family = AF_INET6;
-        in6->sin6_port = htons((uint16_t)port);
-        return inet_pton(AF_INET6, address + 1, &in6->sin6_addr) == 1;
-    }
-    in4->sin_family = AF_INET;
-    in4->sin_port = htons((uint16_t)port);
-    return inet_pton(AF_INET, address, &in4->sin_addr) == 1;
-}
-
 int exporter_serve(const char *listen, exporter_print *print, const void *context)
 {
     struct page page = {print, context};
-    struct sockaddr_storage address;
+    union inet_sockaddr sockaddr;
+    struct ip_addr address;
     sigset_t ends;
+    uint16_t port;
     int number;
 
-    if (!parse_listen(listen, &address)) {
+    if (!endpoint_parse(listen, 0, &address, &port)) {
         ctl_error("metrics: --listen: '%.200s' is not ADDRESS:PORT", listen);
         return CTL_WRONG_USE;
     }
@@ -103,11 +79,12 @@ int exporter_serve(const char *listen, exporter_print *print, const void *contex
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
     sigprocmask(SIG_BLOCK, &ends, NULL);
+    endpoint_inet(&address, port, &sockaddr);
     unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL;
-    if (address.ss_family == AF_INET6)
+    if (address.version == 6)
         flags |= MHD_USE_IPv6;
     struct MHD_Daemon *server = MHD_start_daemon(
-        flags, 0, NULL, NULL, answer, &page, MHD_OPTION_SOCK_ADDR, &address,
+        flags, 0, NULL, NULL, answer, &page, MHD_OPTION_SOCK_ADDR, &sockaddr.any,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)CONNECTION_SECONDS, MHD_OPTION_END);
     if (server == NULL) {

@@ -20,35 +20,6 @@ static bool address_is_loopback(const struct ip_addr *address)
                                  : memcmp(address->bytes, loopback6, sizeof(loopback6)) == 0;
 }
 
-/* "192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:5353". */
-static bool parse_inet(const char *text, struct dns_listen *out)
-{
-    char address[ADDR_TEXT_BYTES];
-    const char *port = NULL;
-    size_t length = strlen(text);
-    unsigned long number = DNS_PORT;
-
-    if (text[0] == '[') {
-        const char *end = strchr(++text, ']');
-        if (end == NULL || (end[1] != '\0' && end[1] != ':'))
-            return false;
-        length = (size_t)(end - text);
-        port = end[1] == ':' ? end + 2 : NULL;
-    } else if (strchr(text, ':') == strrchr(text, ':') && strchr(text, ':') != NULL) {
-        port = strchr(text, ':') + 1;
-        length = (size_t)(port - 1 - text);
-    }
-    if (length >= sizeof(address))
-        return false;
-    memcpy(address, text, length);
-    address[length] = '\0';
-    if (!addr_parse(address, &out->address) ||
-        (port != NULL && !option_number(port, 1, 65535, &number)))
-        return false;
-    out->port = (uint16_t)number;
-    return true;
-}
-
 static bool parse_listen(const char *value, struct dns_listen *out, struct failure *failure)
 {
     *out = (struct dns_listen){0};
@@ -56,7 +27,7 @@ static bool parse_listen(const char *value, struct dns_listen *out, struct failu
         out->is_link = true;
         return link_parse(value, &out->link, failure);
     }
-    if (parse_inet(value, out))
+    if (endpoint_parse(value, DNS_PORT, &out->address, &out->port))
         return true;
     return failure_set(failure, "is not ADDRESS[:PORT], [ADDRESS]:PORT, vsock:CID:PORT or "
                                 "unix:PATH");
@@ -313,13 +284,8 @@ enum options_result dns_config_read(struct dns_config *config, int argc, char **
 
 const char *dns_listen_format(const struct dns_listen *listen, char *out)
 {
-    char address[ADDR_TEXT_BYTES];
-
-    if (listen->is_link)
-        return link_format(&listen->link, out);
-    snprintf(out, DNS_LISTEN_TEXT_BYTES, listen->address.version == 4 ? "%s:%u" : "[%s]:%u",
-             addr_format(&listen->address, address), listen->port);
-    return out;
+    return listen->is_link ? link_format(&listen->link, out)
+                           : endpoint_format(&listen->address, listen->port, out);
 }
 
 static bool is_local(const struct ip_addr *address)

@@ -9,6 +9,7 @@
 #include "dns/upstream/stats.h"
 #include "packet/addr.h"
 #include "runtime/base/daemon.h"
+#include "runtime/base/endpoint.h"
 #include "runtime/base/link.h"
 
 #define DNS_PORT           53
@@ -27,7 +28,7 @@ struct dns_listen {
     uint16_t port;
     struct link_addr link;
 };
-#define DNS_LISTEN_TEXT_BYTES (LINK_TEXT_BYTES + ADDR_TEXT_BYTES)
+#define DNS_LISTEN_TEXT_BYTES (LINK_TEXT_BYTES + ENDPOINT_TEXT_BYTES)
 
 struct dns_config {
     struct daemon_options common; /* values point into its file */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/base/endpoint.h"
+
 static bool parse_ports(const char *text, uint16_t *first, uint16_t *last)
 {
     char copy[16], *rest = copy;
@@ -39,22 +41,15 @@ static bool parse_protocol(char *text, const char **protocol)
 /* Takes "ADDRESS:" off the front of *rest if what stands there is not just PORTS:PORTS. */
 static bool parse_listen(char **rest, struct ip_addr *listen)
 {
-    char *text = *rest, *end;
+    char *text = *rest, *bracket = text[0] == '[' ? strchr(text, ']') : NULL;
+    char *colon = strchr(bracket != NULL ? bracket : text, ':');
 
-    if (text[0] == '[') {
-        end = strstr(text, "]:");
-        if (end == NULL)
-            return false;
-        *end = '\0';
-        *rest = end + 2;
-        return addr_parse(text + 1, listen);
-    }
-    end = strchr(text, ':');
-    if (end == NULL || strchr(end + 1, ':') == NULL)
+    if (text[0] != '[' && (colon == NULL || strchr(colon + 1, ':') == NULL))
         return true;
-    *end = '\0';
-    *rest = end + 1;
-    return addr_parse(text, listen);
+    if (colon == NULL)
+        return false;
+    *rest = colon + 1;
+    return endpoint_address(text, (size_t)(colon - text), listen);
 }
 
 bool publish_parse(const char *text, struct publish_entry *out, struct failure *failure)
@@ -97,14 +92,13 @@ static const char *format_ports(unsigned first, unsigned last, char *out, size_t
 
 const char *publish_format(const struct publish_entry *entry, char *out)
 {
-    char outside[16], inside[16], address[ADDR_TEXT_BYTES], listen[ADDR_TEXT_BYTES + 4] = "";
+    char outside[16], inside[16], listen[ENDPOINT_TEXT_BYTES] = "";
     unsigned to_last = entry->to_first + entry->last - (unsigned)entry->first;
 
     if (entry->listen.version != 0)
-        snprintf(listen, sizeof(listen), entry->listen.version == 6 ? "[%s]:" : "%s:",
-                 addr_format(&entry->listen, address));
-    snprintf(out, PUBLISH_TEXT_BYTES, "%s%s%s%s:%s/%s", entry->enclave,
-             entry->enclave[0] ? "=" : "", listen,
+        endpoint_host(&entry->listen, listen);
+    snprintf(out, PUBLISH_TEXT_BYTES, "%s%s%s%s%s:%s/%s", entry->enclave,
+             entry->enclave[0] ? "=" : "", listen, listen[0] ? ":" : "",
              format_ports(entry->first, entry->last, outside, sizeof(outside)),
              format_ports(entry->to_first, to_last, inside, sizeof(inside)), entry->protocol);
     return out;

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/endpoint.h"
 #include "runtime/base/log.h"
 
 #define FILE_BYTES  16384 /* of a resolv.conf; what is behind is not read */
@@ -62,31 +63,17 @@ static bool is_local(const struct ip_addr *address)
 {
     static const struct ip_prefix loopback = {{4, {127}}, 8};
 
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } to = {0}, from = {0};
-    bool is_v6 = address->version == 6;
-    socklen_t length = is_v6 ? sizeof(to.v6) : sizeof(to.v4);
+    union inet_sockaddr to, from = {0};
+    socklen_t length = endpoint_inet(address, 53, &to);
     if (prefix_contains(&loopback, address))
         return true;
-    int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = socket(to.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
-    if (is_v6) {
-        to.v6.sin6_family = AF_INET6;
-        to.v6.sin6_port = htons(53);
-        memcpy(&to.v6.sin6_addr, address->bytes, 16);
-    } else {
-        to.v4.sin_family = AF_INET;
-        to.v4.sin_port = htons(53);
-        memcpy(&to.v4.sin_addr, address->bytes, 4);
-    }
     bool known = connect(fd, &to.any, length) == 0 && getsockname(fd, &from.any, &length) == 0;
     close(fd);
-    return known && (is_v6 ? memcmp(&from.v6.sin6_addr, &to.v6.sin6_addr, 16) == 0
-                           : from.v4.sin_addr.s_addr == to.v4.sin_addr.s_addr);
+    return known && (address->version == 6 ? memcmp(&from.v6.sin6_addr, &to.v6.sin6_addr, 16) == 0
+                                           : from.v4.sin_addr.s_addr == to.v4.sin_addr.s_addr);
 }
 
 static bool is_own(const struct ip_addr *address, const struct ip_addr *own, unsigned own_count)

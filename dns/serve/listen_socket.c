@@ -13,25 +13,10 @@ bool listen_is_wildcard(const struct ip_addr *address)
     return memcmp(address->bytes, zero, sizeof(zero)) == 0;
 }
 
-static socklen_t fill(const struct ip_addr *address, uint16_t port, union listen_sockaddr *out)
-{
-    memset(out, 0, sizeof(*out));
-    if (address->version == 4) {
-        out->v4.sin_family = AF_INET;
-        out->v4.sin_port = htons(port);
-        memcpy(&out->v4.sin_addr, address->bytes, sizeof(out->v4.sin_addr));
-        return sizeof(out->v4);
-    }
-    out->v6.sin6_family = AF_INET6;
-    out->v6.sin6_port = htons(port);
-    memcpy(&out->v6.sin6_addr, address->bytes, sizeof(out->v6.sin6_addr));
-    return sizeof(out->v6);
-}
-
 static int bind_to(int fd, const struct ip_addr *address, uint16_t port, bool *foreign)
 {
-    union listen_sockaddr sockaddr;
-    socklen_t length = fill(address, port, &sockaddr);
+    union inet_sockaddr sockaddr;
+    socklen_t length = endpoint_inet(address, port, &sockaddr);
     const int on = 1;
 
     if (bind(fd, &sockaddr.any, length) == 0)
@@ -64,7 +49,7 @@ int listen_socket(int type, const struct ip_addr *address, uint16_t port, bool *
     return result;
 }
 
-void listen_peer(const union listen_sockaddr *from, struct ip_addr *out)
+void listen_peer(const union inet_sockaddr *from, struct ip_addr *out)
 {
     *out = (struct ip_addr){0};
     if (from->any.sa_family == AF_INET) {

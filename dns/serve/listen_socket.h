@@ -3,16 +3,10 @@
 #ifndef CAUSEWAY_DNS_SERVE_LISTEN_SOCKET_H
 #define CAUSEWAY_DNS_SERVE_LISTEN_SOCKET_H
 
-#include <netinet/in.h>
 #include <stdbool.h>
 
 #include "packet/addr.h"
-
-union listen_sockaddr {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
+#include "runtime/base/endpoint.h"
 
 bool listen_is_wildcard(const struct ip_addr *address);
 
@@ -24,6 +18,6 @@ bool listen_is_wildcard(const struct ip_addr *address);
 int listen_socket(int type, const struct ip_addr *address, uint16_t port, bool *foreign);
 
 /* The address part of a socket address, and which client limit it falls under. */
-void listen_peer(const union listen_sockaddr *from, struct ip_addr *out);
+void listen_peer(const union inet_sockaddr *from, struct ip_addr *out);
 
 #endif

@@ -49,7 +49,7 @@ static void admit(struct listener *listener, int fd, const struct ip_addr *who, 
 
 static int accept_tcp(const struct listener *listener, struct ip_addr *who)
 {
-    union listen_sockaddr peer;
+    union inet_sockaddr peer;
     socklen_t length = sizeof(peer);
     const int on = 1;
     int fd = accept4(listener->source.fd, &peer.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -25,7 +25,7 @@ static_assert(sizeof(struct in_pktinfo) <= sizeof(struct in6_pktinfo), "room for
 struct side { /* of a batch */
     struct mmsghdr messages[LISTEN_UDP_BATCH];
     struct iovec iov[LISTEN_UDP_BATCH];
-    union listen_sockaddr peers[LISTEN_UDP_BATCH];
+    union inet_sockaddr peers[LISTEN_UDP_BATCH];
     union control control[LISTEN_UDP_BATCH];
 };
 
@@ -150,7 +150,7 @@ static void note_asked_address(struct msghdr *message, struct dns_client *client
 static void take_query(struct listen_udp *listener, unsigned i, uint64_t now_ms)
 {
     struct msghdr *message = &listener->queries.messages[i].msg_hdr;
-    const union listen_sockaddr *peer = &listener->queries.peers[i];
+    const union inet_sockaddr *peer = &listener->queries.peers[i];
     size_t length = listener->queries.messages[i].msg_len;
     struct dns_client client = {.transport = &transport, .listener = listener};
 

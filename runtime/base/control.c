@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "runtime/base/clock.h"
+#include "runtime/base/endpoint.h"
 #include "runtime/base/link.h"
 
 #define BACKLOG 16
@@ -268,17 +268,15 @@ static void listener_ready(void *context, uint32_t events)
 
 static int listen_abstract(const char *name)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t length = strlen(name);
+    struct sockaddr_un address;
+    socklen_t length = endpoint_unix(name, &address);
 
-    if (length == 0 || length >= sizeof(address.sun_path))
+    if (length == 0)
         return -ENAMETOOLONG;
-    memcpy(address.sun_path + 1, name, length);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
-    if (bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, BACKLOG) < 0) {
+    if (bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, BACKLOG) < 0) {
         int error = errno;
         close(fd);
         return -error;
@@ -321,7 +319,7 @@ static bool give_to_group(const struct control_options *options, struct failure 
 static bool open_listener(struct control *control, const struct control_options *options,
                           struct failure *failure)
 {
-    int fd = control->abstract ? listen_abstract(options->path + 1) : listen_file(options->path);
+    int fd = control->abstract ? listen_abstract(options->path) : listen_file(options->path);
 
     if (fd >= 0) {
         control->listener =

@@ -10,6 +10,7 @@
 
 #include <linux/vm_sockets.h>
 
+#include "runtime/base/endpoint.h"
 #include "runtime/base/options.h"
 
 /*
@@ -82,11 +83,8 @@ union link_sockaddr {
 static socklen_t fill_sockaddr(const struct link_addr *addr, union link_sockaddr *out)
 {
     memset(out, 0, sizeof(*out));
-    if (addr->kind == LINK_UNIX) {
-        out->local.sun_family = AF_UNIX;
-        memcpy(out->local.sun_path, addr->path, sizeof(out->local.sun_path));
-        return sizeof(out->local);
-    }
+    if (addr->kind == LINK_UNIX)
+        return endpoint_unix_path(addr->path, &out->local);
     out->vm.svm_family = AF_VSOCK;
     out->vm.svm_cid = addr->cid;
     out->vm.svm_port = addr->port;

@@ -3,16 +3,15 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "runtime/base/endpoint.h"
 #include "runtime/base/options.h"
 
 #define STATUS_BYTES 256
@@ -60,19 +59,15 @@ void notify_stopping(const struct notify *notify)
 /* "/path" or "@name" for an abstract socket. 0 or negative errno. */
 static int connect_to(const char *name)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t length = strlen(name);
+    struct sockaddr_un address;
+    socklen_t length = endpoint_unix(name, &address);
 
-    if ((name[0] != '/' && name[0] != '@') || length >= sizeof(address.sun_path))
+    if ((name[0] != '/' && name[0] != '@') || length == 0)
         return -EAFNOSUPPORT;
-    memcpy(address.sun_path, name, length);
-    if (name[0] == '@')
-        address.sun_path[0] = '\0';
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    socklen_t address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
-    if (connect(fd, (struct sockaddr *)&address, address_length) < 0) {
+    if (connect(fd, (struct sockaddr *)&address, length) < 0) {
         int error = -errno;
         close(fd);
         return error;
