@@ -93,8 +93,8 @@ static int open_queue(const struct enclave_config *config, uint16_t queue, bool 
     return fd;
 }
 
-static int open_nfqueue(struct capture *capture, const struct enclave_config *config,
-                        const struct device *device, struct failure *failure)
+static bool open_nfqueue(struct capture *capture, const struct enclave_config *config,
+                         const struct device *device, struct failure *failure)
 {
     capture->used = CAPTURE_NFQUEUE;
     capture->tagged = attach_tc_mark(config, device);
@@ -102,31 +102,27 @@ static int open_nfqueue(struct capture *capture, const struct enclave_config *co
         uint16_t queue = (uint16_t)(config->queue_base + i);
         int result = add_source(capture, LANE_SOURCE_NFQUEUE,
                                 open_queue(config, queue, capture->tagged), queue);
-        if (result < 0) {
-            failure_set(failure, "cannot open NFQUEUE %u: %s", queue,
-                        result == -EBUSY || result == -EPERM
-                            ? "another program has it, or permission is missing"
-                            : strerror(-result));
-            return -1;
-        }
+        if (result < 0)
+            return failure_set(failure, "cannot open NFQUEUE %u: %s", queue,
+                               result == -EBUSY || result == -EPERM
+                                   ? "another program has it, or permission is missing"
+                                   : strerror(-result));
     }
     if (capture->tagged) {
         int result = add_source(capture, LANE_SOURCE_PACKET,
                                 packet_socket_capture_fragments(device->peer_index), 0);
-        if (result < 0) {
-            failure_set(failure, "cannot capture fragments: %s", strerror(-result));
-            return -1;
-        }
+        if (result < 0)
+            return failure_set(failure, "cannot capture fragments: %s", strerror(-result));
     }
     struct rules_values *values = capture_rules_values(config, capture->tagged);
-    int applied =
+    bool applied =
         rules_apply(&capture_rules, config->firewall, values, &capture->firewall, failure);
     rules_values_free(values);
     return applied;
 }
 
-static int open_packet(struct capture *capture, const struct enclave_config *config,
-                       const struct device *device, struct failure *failure)
+static bool open_packet(struct capture *capture, const struct enclave_config *config,
+                        const struct device *device, struct failure *failure)
 {
     int result = packet_socket_free_group(device->peer_index);
     uint16_t group = (uint16_t)result;
@@ -136,30 +132,28 @@ static int open_packet(struct capture *capture, const struct enclave_config *con
         result = add_source(capture, LANE_SOURCE_PACKET,
                             packet_socket_capture(device->peer_index, config->lanes, group), 0);
     if (result >= 0)
-        return 0;
-    failure_set(failure, "cannot capture with AF_PACKET: %s", strerror(-result));
-    return -1;
+        return true;
+    return failure_set(failure, "cannot capture with AF_PACKET: %s", strerror(-result));
 }
 
-int capture_open(struct capture *capture, const struct enclave_config *config,
-                 const struct device *device, bool udp_gso, struct failure *failure)
+bool capture_open(struct capture *capture, const struct enclave_config *config,
+                  const struct device *device, bool udp_gso, struct failure *failure)
 {
     *capture = (struct capture){.firewall = RULES_NONE};
     if (config->capture != CAPTURE_PACKET) {
         /* NFQUEUE describes UDP super-packets on every kernel: the tc program gives their size. */
-        if (device_limit_offloads(true) == 0 && open_nfqueue(capture, config, device, failure) == 0)
-            return 0;
+        if (device_limit_offloads(true) == 0 && open_nfqueue(capture, config, device, failure))
+            return true;
         close_sources(capture);
         if (config->capture == CAPTURE_NFQUEUE)
-            return -1;
+            return false;
         log_warning("NFQUEUE cannot be used, taking AF_PACKET: %s", failure->text);
         *capture = (struct capture){.firewall = RULES_NONE};
     }
     int limited = device_limit_offloads(udp_gso);
-    if (limited < 0) {
-        failure_set(failure, "cannot set the offloads of %s: %s", DEVICE_NAME, strerror(-limited));
-        return -1;
-    }
+    if (limited < 0)
+        return failure_set(failure, "cannot set the offloads of %s: %s", DEVICE_NAME,
+                           strerror(-limited));
     return open_packet(capture, config, device, failure);
 }
 

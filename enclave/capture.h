@@ -25,9 +25,9 @@ struct capture {
 extern const struct rules_set capture_rules;
 struct rules_values *capture_rules_values(const struct enclave_config *config, bool tagged);
 
-/* Chooses and opens. 0, or -1 with a sentence. */
-int capture_open(struct capture *capture, const struct enclave_config *config,
-                 const struct device *device, bool udp_gso, struct failure *failure);
+/* Chooses and opens. */
+bool capture_open(struct capture *capture, const struct enclave_config *config,
+                  const struct device *device, bool udp_gso, struct failure *failure);
 
 /* Gives lane number `lane` of `lanes` its sources. */
 void capture_assign(const struct capture *capture, unsigned lane, unsigned lanes,

@@ -44,7 +44,7 @@ static void clean_up(void *context)
     if (config->resolvers_file != NULL)
         resolvers_remove(config->resolvers_file);
     if (config->capture != CAPTURE_PACKET &&
-        rules_remove(&capture_rules, config->firewall, &failure) < 0)
+        !rules_remove(&capture_rules, config->firewall, &failure))
         log_warning("%s", failure.text);
 }
 
@@ -136,8 +136,8 @@ static bool open_all(void *context, struct failure *failure)
     };
     return open_monitor(enclave, failure) &&
            capture_open(&enclave->capture, config, &enclave->device,
-                        probe_udp_gso(&enclave->device), failure) == 0 &&
-           session_open(&enclave->session, failure) == 0;
+                        probe_udp_gso(&enclave->device), failure) &&
+           session_open(&enclave->session, failure);
 }
 
 static void ready(void *context)

@@ -354,7 +354,7 @@ static int open_event(struct session *session, struct event_source *source,
     return event_add(session->loop, source, EPOLLIN);
 }
 
-int session_open(struct session *session, struct failure *failure)
+bool session_open(struct session *session, struct failure *failure)
 {
     int result = open_event(session, &session->lane_exit, lane_exit_ready);
 
@@ -380,12 +380,10 @@ int session_open(struct session *session, struct failure *failure)
         else if (dial->inject_fd < 0)
             result = dial->inject_fd;
     }
-    if (result < 0) {
-        failure_set(failure, "cannot set up the lanes: %s", strerror(-result));
-        return -1;
-    }
+    if (result < 0)
+        return failure_set(failure, "cannot set up the lanes: %s", strerror(-result));
     session->inject_udp_gso = packet_socket_knows_udp_gso(session->dials[0].inject_fd);
-    return 0;
+    return true;
 }
 
 static bool is_wanted(const struct session *session, const struct dial *dial)

@@ -57,9 +57,8 @@ struct session {
     struct wire_config offered;
 };
 
-/* Opens what the lanes need (injecting sockets, buffers), before the sandbox. 0, or -1 with a
- * sentence. */
-int session_open(struct session *session, struct failure *failure);
+/* Opens what the lanes need (injecting sockets, buffers), before the sandbox. */
+bool session_open(struct session *session, struct failure *failure);
 
 /* Runs what is due; returns for how many milliseconds nothing will be. */
 int session_poll(struct session *session);

@@ -25,7 +25,7 @@ static bool serve_policy(struct parent_config *config, char *text, struct failur
     if (!parent_policy_take(&next, text, failure))
         return false;
     struct rules_values *values = firewall_values(&next);
-    bool done = rules_apply(&firewall_rules, next.firewall, values, &used, failure) == 0;
+    bool done = rules_apply(&firewall_rules, next.firewall, values, &used, failure);
     rules_values_free(values);
     if (done) {
         *config = next;

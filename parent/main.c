@@ -77,7 +77,7 @@ static void clean_up(void *context)
 
     remove_sockets(config);
     enclave_remove_devices();
-    if (rules_remove(&firewall_rules, config->firewall, &failure) < 0)
+    if (!rules_remove(&firewall_rules, config->firewall, &failure))
         log_warning("%s", failure.text);
     result = open_journal();
     if (result == 0)
@@ -167,12 +167,12 @@ static bool apply_rules(const struct parent_config *config, enum rules_backend *
                         struct failure *failure)
 {
     struct rules_values *values = firewall_values(config);
-    int result = rules_apply(&firewall_rules, config->firewall, values, used, failure);
+    bool applied = rules_apply(&firewall_rules, config->firewall, values, used, failure);
 
     rules_values_free(values);
-    if (result == 0)
+    if (applied)
         log_info("rules applied with %s", rules_backend_name(*used));
-    return result == 0;
+    return applied;
 }
 
 static void warn(const char *sentence, void *context)
@@ -206,7 +206,7 @@ static bool open_all(void *context, struct failure *failure)
     parent->commands.control = &parent->daemon.control;
     parent->commands.changes = &parent->changes;
     parent->commands.taps = &parent->taps;
-    return sessions_open(sessions, failure) == 0;
+    return sessions_open(sessions, failure);
 }
 
 static void ready(void *context)
@@ -252,7 +252,7 @@ static bool prepare(void *context, struct failure *failure)
     struct parent *parent = context;
 
     if (!sandbox_check_capabilities(failure) || !lane_probe(failure) ||
-        overlap_check(&parent->config, failure) < 0)
+        !overlap_check(&parent->config, failure))
         return false;
     drop_unusable_ipv6(&parent->config);
     if (open_journal() < 0)

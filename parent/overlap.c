@@ -27,39 +27,33 @@ static bool visit(const struct ip_prefix *prefix, const char *device, void *cont
     return false;
 }
 
-static int check_pool(struct netdev *netdev, const struct ip_prefix *pool, const char *option,
-                      struct failure *failure)
+static bool check_pool(struct netdev *netdev, const struct ip_prefix *pool, const char *option,
+                       struct failure *failure)
 {
     struct search search = {.pool = pool};
     char pool_text[ADDR_TEXT_BYTES], found_text[ADDR_TEXT_BYTES];
 
     if (pool->addr.version == 0)
-        return 0;
+        return true;
     int result = netdev_each_prefix(netdev, pool->addr.version, visit, &search);
-    if (result < 0) {
-        failure_set(failure, "cannot list routes: %s", strerror(-result));
-        return -1;
-    }
+    if (result < 0)
+        return failure_set(failure, "cannot list routes: %s", strerror(-result));
     if (search.device[0] == '\0')
-        return 0;
-    failure_set(failure, "%s: %s is in use on this host: %s on %s", option,
-                prefix_format(pool, pool_text), prefix_format(&search.found, found_text),
-                search.device);
-    return -1;
+        return true;
+    return failure_set(failure, "%s: %s is in use on this host: %s on %s", option,
+                       prefix_format(pool, pool_text), prefix_format(&search.found, found_text),
+                       search.device);
 }
 
-int overlap_check(const struct parent_config *config, struct failure *failure)
+bool overlap_check(const struct parent_config *config, struct failure *failure)
 {
     struct netdev netdev = {0};
     int result = netdev_open(&netdev);
 
-    if (result < 0) {
-        failure_set(failure, "cannot open rtnetlink: %s", strerror(-result));
-        return -1;
-    }
-    result = check_pool(&netdev, &config->pool4, "--pool", failure);
-    if (result == 0)
-        result = check_pool(&netdev, &config->pool6, "--pool6", failure);
+    if (result < 0)
+        return failure_set(failure, "cannot open rtnetlink: %s", strerror(-result));
+    bool is_free = check_pool(&netdev, &config->pool4, "--pool", failure) &&
+                   check_pool(&netdev, &config->pool6, "--pool6", failure);
     netdev_close(&netdev);
-    return result;
+    return is_free;
 }

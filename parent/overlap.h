@@ -8,8 +8,8 @@
 
 /*
  * Looks for addresses and routes (default routes apart) that lie in a pool or cover it, on devices
- * that are not ours. 0, or -1 with a sentence that names the device.
+ * that are not ours. The failure names the device.
  */
-int overlap_check(const struct parent_config *config, struct failure *failure);
+bool overlap_check(const struct parent_config *config, struct failure *failure);
 
 #endif

@@ -24,7 +24,7 @@ static void lane_exit_ready(void *context, uint32_t events)
             enclave_reap_lanes(&sessions->enclaves[i]);
 }
 
-int sessions_open(struct sessions *sessions, struct failure *failure)
+bool sessions_open(struct sessions *sessions, struct failure *failure)
 {
     const struct parent_config *config = sessions->context.config;
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -32,15 +32,13 @@ int sessions_open(struct sessions *sessions, struct failure *failure)
     sessions->lane_exit =
         (struct event_source){.fd = fd, .ready = lane_exit_ready, .context = sessions};
     sessions->context.lane_exit_fd = fd;
-    if (fd < 0 || event_add(sessions->loop, &sessions->lane_exit, EPOLLIN) < 0) {
-        failure_set(failure, "cannot make an eventfd: %s", strerror(errno));
-        return -1;
-    }
+    if (fd < 0 || event_add(sessions->loop, &sessions->lane_exit, EPOLLIN) < 0)
+        return failure_set(failure, "cannot make an eventfd: %s", strerror(errno));
     for (unsigned i = 0; i < config->enclave_count; i++) {
         if (!listener_open(sessions, &config->enclaves[i], failure))
-            return -1;
+            return false;
     }
-    return 0;
+    return true;
 }
 
 int sessions_poll(struct sessions *sessions)

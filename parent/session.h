@@ -68,8 +68,8 @@ static inline void earliest(uint64_t *next_ms, uint64_t deadline_ms)
         *next_ms = deadline_ms;
 }
 
-/* Opens every listening socket. 0, or -1 with a sentence. */
-int sessions_open(struct sessions *sessions, struct failure *failure);
+/* Opens every listening socket. */
+bool sessions_open(struct sessions *sessions, struct failure *failure);
 
 /* Expires what is due; returns for how many milliseconds nothing will be, -1 for ever. */
 int sessions_poll(struct sessions *sessions);

@@ -82,20 +82,19 @@ struct rules_set {
  * Applies the set atomically as far as the tool allows, replacing an earlier one of ours; hooks are
  * placed first in their chains and never twice. What an earlier run put into another backend is
  * removed. RULES_AUTO tries iptables, iptables-legacy, nft and stores the one that worked in *used.
- * 0, or -1 with a sentence (the tool's own words included) in error, and nothing of ours left in
- * that backend.
+ * False (the failure has the tool's own words): nothing of ours is left in that backend.
  *
  * A family without an iptables of its own is left out with a warning if the other one works: a
  * caller that forwards a family asks rules_family_usable() first.
  */
 bool rules_family_usable(enum rules_backend backend, int version); /* 4 or 6 */
-int rules_apply(const struct rules_set *set, enum rules_backend backend,
-                const struct rules_values *values, enum rules_backend *used,
-                struct failure *failure);
+bool rules_apply(const struct rules_set *set, enum rules_backend backend,
+                 const struct rules_values *values, enum rules_backend *used,
+                 struct failure *failure);
 
 /* Removes exactly what rules_apply() makes, from every usable backend if RULES_AUTO; what is absent
  * is success. */
-int rules_remove(const struct rules_set *set, enum rules_backend backend, struct failure *failure);
+bool rules_remove(const struct rules_set *set, enum rules_backend backend, struct failure *failure);
 
 /* Prints what rules_apply() would feed to which program, on standard output. */
 int rules_print(const struct rules_set *set, enum rules_backend backend,

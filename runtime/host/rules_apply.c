@@ -87,11 +87,11 @@ static bool has_form(const struct rules_set *set, enum rules_backend backend)
     return set->hooks != NULL && (set->ipv4 != NULL || set->ipv6 != NULL);
 }
 
-static int remove_one(const struct rules_set *set, enum rules_backend backend,
-                      struct failure *failure)
+static bool remove_one(const struct rules_set *set, enum rules_backend backend,
+                       struct failure *failure)
 {
     if (!has_form(set, backend) || !rules_backend_usable(backend))
-        return 0;
+        return true;
     return backend == RULES_NFT ? nft_remove(set, failure) : iptables_remove(set, backend, failure);
 }
 
@@ -105,39 +105,36 @@ static bool same_tables(enum rules_backend a, enum rules_backend b)
     return iptables_is_legacy(a) == iptables_is_legacy(b);
 }
 
-static int apply_one(const struct rules_set *set, enum rules_backend backend,
-                     const struct rules_values *values, struct failure *failure)
+static bool apply_one(const struct rules_set *set, enum rules_backend backend,
+                      const struct rules_values *values, struct failure *failure)
 {
     struct failure ignored;
-    int result;
 
-    if (!has_form(set, backend)) {
-        failure_set(failure, "the %s rules have no %s form", set->name,
-                    rules_backend_name(backend));
-        return -1;
-    }
-    result = backend == RULES_NFT ? nft_apply(set, values, failure)
-                                  : iptables_apply(set, backend, values, failure);
-    if (result < 0) {
+    if (!has_form(set, backend))
+        return failure_set(failure, "the %s rules have no %s form", set->name,
+                           rules_backend_name(backend));
+    bool applied = backend == RULES_NFT ? nft_apply(set, values, failure)
+                                        : iptables_apply(set, backend, values, failure);
+    if (!applied) {
         (void)remove_one(set, backend, &ignored);
-        return -1;
+        return false;
     }
     for (size_t i = 0; i < CANDIDATES; i++) {
-        if (!same_tables(candidates[i], backend) && remove_one(set, candidates[i], &ignored) < 0)
+        if (!same_tables(candidates[i], backend) && !remove_one(set, candidates[i], &ignored))
             log_warning("%s rules of an earlier run stay behind: %s", set->name, ignored.text);
     }
-    return 0;
+    return true;
 }
 
-int rules_apply(const struct rules_set *set, enum rules_backend backend,
-                const struct rules_values *values, enum rules_backend *used,
-                struct failure *failure)
+bool rules_apply(const struct rules_set *set, enum rules_backend backend,
+                 const struct rules_values *values, enum rules_backend *used,
+                 struct failure *failure)
 {
     bool tried = false;
 
     *used = backend;
     if (backend == RULES_NONE)
-        return 0;
+        return true;
     if (backend != RULES_AUTO)
         return apply_one(set, backend, values, failure);
     failure_set(failure, "none of iptables, iptables-legacy and nft works here");
@@ -147,27 +144,27 @@ int rules_apply(const struct rules_set *set, enum rules_backend backend,
         *used = candidates[i];
         if (!has_form(set, candidates[i]) || !rules_backend_usable(candidates[i]))
             continue;
-        if (apply_one(set, candidates[i], values, &reason) == 0)
-            return 0;
+        if (apply_one(set, candidates[i], values, &reason))
+            return true;
         failure_set(failure, "%s%s%s", tried ? failure->text : "", tried ? "; " : "", reason.text);
         tried = true;
     }
-    return -1;
+    return false;
 }
 
-int rules_remove(const struct rules_set *set, enum rules_backend backend, struct failure *failure)
+bool rules_remove(const struct rules_set *set, enum rules_backend backend, struct failure *failure)
 {
-    int result = 0;
+    bool removed = true;
 
     if (backend == RULES_NONE)
-        return 0;
+        return true;
     if (backend != RULES_AUTO)
         return remove_one(set, backend, failure);
     for (size_t i = 0; i < CANDIDATES; i++) {
-        if (remove_one(set, candidates[i], failure) < 0)
-            result = -1;
+        if (!remove_one(set, candidates[i], failure))
+            removed = false;
     }
-    return result;
+    return removed;
 }
 
 int rules_print(const struct rules_set *set, enum rules_backend backend,

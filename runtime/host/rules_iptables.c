@@ -226,9 +226,9 @@ static bool run_restore(const struct family *family, enum rules_backend backend,
     return success;
 }
 
-static int apply_family(const struct rules_set *set, const struct family *family,
-                        enum rules_backend backend, const struct rules_values *values,
-                        struct failure *failure)
+static bool apply_family(const struct rules_set *set, const struct family *family,
+                         enum rules_backend backend, const struct rules_values *values,
+                         struct failure *failure)
 {
     char *chains = rules_render(template_of(set, family), values, failure);
     char *hooks = rules_render(set->hooks, values, failure);
@@ -244,33 +244,31 @@ static int apply_family(const struct rules_set *set, const struct family *family
     }
     free(chains);
     free(hooks);
-    return success ? 0 : -1;
+    return success;
 }
 
-int iptables_apply(const struct rules_set *set, enum rules_backend backend,
-                   const struct rules_values *values, struct failure *failure)
+bool iptables_apply(const struct rules_set *set, enum rules_backend backend,
+                    const struct rules_values *values, struct failure *failure)
 {
     bool usable[2];
 
     for (int i = 0; i < 2; i++)
         usable[i] = template_of(set, &families[i]) != NULL && family_usable(&families[i], backend);
-    if (!usable[0] && !usable[1]) {
-        failure_set(failure, "%s: not installed, or the kernel or a privilege is missing",
-                    program_of(&families[0], backend));
-        return -1;
-    }
+    if (!usable[0] && !usable[1])
+        return failure_set(failure, "%s: not installed, or the kernel or a privilege is missing",
+                           program_of(&families[0], backend));
     for (int i = 0; i < 2; i++) {
         const struct family *family = &families[i];
 
         if (usable[i]) {
-            if (apply_family(set, family, backend, values, failure) < 0)
-                return -1;
+            if (!apply_family(set, family, backend, values, failure))
+                return false;
         } else if (template_of(set, family) != NULL && access(family->kernel_has, F_OK) == 0) {
             log_warning("%s rules: %s does not work here, IPv%d goes without", set->name,
                         program_of(family, backend), family->version);
         }
     }
-    return 0;
+    return true;
 }
 
 /* Does the listing show this chain of ours? */
@@ -334,14 +332,14 @@ static void removal_script(struct text *script, const struct rules_set *set,
     text_free(&body);
 }
 
-static int remove_family(const struct rules_set *set, const struct family *family,
-                         enum rules_backend backend, struct failure *failure)
+static bool remove_family(const struct rules_set *set, const struct family *family,
+                          enum rules_backend backend, struct failure *failure)
 {
     bool legacy = speaks_legacy(family, backend);
     const char *cursor = set->hooks;
     char done[WORD_BYTES] = "";
     struct hook hook;
-    int result = 0;
+    bool removed = true;
 
     while (next_hook(&cursor, &hook)) {
         struct run_result listing;
@@ -357,24 +355,24 @@ static int remove_family(const struct rules_set *set, const struct family *famil
                       listing.errors.bytes);
         run_result_free(&listing);
         if (script.length > 0 && !run_restore(family, backend, script.bytes, failure))
-            result = -1;
+            removed = false;
         text_free(&script);
     }
-    return result;
+    return removed;
 }
 
-int iptables_remove(const struct rules_set *set, enum rules_backend backend,
-                    struct failure *failure)
+bool iptables_remove(const struct rules_set *set, enum rules_backend backend,
+                     struct failure *failure)
 {
-    int result = 0;
+    bool removed = true;
 
     for (int i = 0; i < 2; i++) {
         if (template_of(set, &families[i]) != NULL &&
             run_found(program_of(&families[i], backend)) &&
-            remove_family(set, &families[i], backend, failure) < 0)
-            result = -1;
+            !remove_family(set, &families[i], backend, failure))
+            removed = false;
     }
-    return result;
+    return removed;
 }
 
 static void print_hooks(const char *hooks)

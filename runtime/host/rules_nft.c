@@ -28,17 +28,17 @@ bool nft_usable(void)
     return success;
 }
 
-int nft_apply(const struct rules_set *set, const struct rules_values *values,
-              struct failure *failure)
+bool nft_apply(const struct rules_set *set, const struct rules_values *values,
+               struct failure *failure)
 {
     char *script = rules_render(set->nft, values, failure);
     bool success = script != NULL && run_nft_script(script, failure);
 
     free(script);
-    return success ? 0 : -1;
+    return success;
 }
 
-int nft_remove(const struct rules_set *set, struct failure *failure)
+bool nft_remove(const struct rules_set *set, struct failure *failure)
 {
     struct text script = {0};
     bool success;
@@ -47,7 +47,7 @@ int nft_remove(const struct rules_set *set, struct failure *failure)
     text_printf(&script, "table %s\ndelete table %s\n", set->nft_table, set->nft_table);
     success = run_nft_script(script.bytes, failure);
     text_free(&script);
-    return success ? 0 : -1;
+    return success;
 }
 
 int nft_print(const struct rules_set *set, const struct rules_values *values)

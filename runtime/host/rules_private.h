@@ -45,17 +45,17 @@ void run_complaint(const struct run_result *result, const char *program, struct 
 /* The two kinds of tool. The functions are those of rules.h for one backend; a set without the form
  * in question is success. */
 bool nft_usable(void);
-int nft_apply(const struct rules_set *set, const struct rules_values *values,
-              struct failure *failure);
-int nft_remove(const struct rules_set *set, struct failure *failure);
+bool nft_apply(const struct rules_set *set, const struct rules_values *values,
+               struct failure *failure);
+bool nft_remove(const struct rules_set *set, struct failure *failure);
 int nft_print(const struct rules_set *set, const struct rules_values *values);
 
 bool iptables_usable(enum rules_backend backend);
 bool iptables_family_usable(enum rules_backend backend, int version);
-int iptables_apply(const struct rules_set *set, enum rules_backend backend,
-                   const struct rules_values *values, struct failure *failure);
-int iptables_remove(const struct rules_set *set, enum rules_backend backend,
-                    struct failure *failure);
+bool iptables_apply(const struct rules_set *set, enum rules_backend backend,
+                    const struct rules_values *values, struct failure *failure);
+bool iptables_remove(const struct rules_set *set, enum rules_backend backend,
+                     struct failure *failure);
 int iptables_print(const struct rules_set *set, enum rules_backend backend,
                    const struct rules_values *values);
 /* Does the program of this backend speak to the kernel's ip_tables (and not to nf_tables)? */

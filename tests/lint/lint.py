@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules of this tree that no compiler knows.
 
-lint.py CHECK      one of: layers, licence, format, shell, places, merged, code_map
+lint.py CHECK      one of: layers, licence, format, shell, places, merged, errors,
+                   code_map
 Exit status 77: the tool that the check needs is not installed.
 """
 import re
@@ -147,6 +148,18 @@ def merged():
                 yield path, number, "not merged: " + line.strip()
 
 
+def errors():
+    """A function that says why it failed returns a bool, or a pointer: CONTRIBUTING.md."""
+    pattern = re.compile(r"^(?:static |inline )*(?:int|unsigned|long|ssize_t|size_t) \w+\("
+                         r"[^;{}]*?struct failure \*", re.M)
+    for path in files(".c", ".h"):
+        if path.relative_to(ROOT).parts[0] in PRODUCT:
+            text = path.read_text()
+            for found in pattern.finditer(text):
+                yield path, text.count("\n", 0, found.start()) + 1, \
+                    "with a struct failure a function returns bool"
+
+
 def code_map():
     """docs/code-map.md names every file of the products once, and no other."""
     page = ROOT / "docs/code-map.md"
@@ -165,7 +178,7 @@ def code_map():
 
 
 CHECKS = {"layers": layers, "licence": licence, "format": formatted, "shell": shell, "places": places,
-          "merged": merged, "code_map": code_map}
+          "merged": merged, "errors": errors, "code_map": code_map}
 
 
 def main():

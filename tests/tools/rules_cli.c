@@ -70,24 +70,24 @@ static int act(const char *action, const struct rules_set *set, enum rules_backe
 {
     enum rules_backend used;
     struct failure failure = {""};
-    int result;
+    bool done;
 
     if (strcmp(action, "usable") == 0)
         return rules_backend_usable(backend) ? 0 : 3;
     if (strcmp(action, "print") == 0)
         return rules_print(set, backend, values) < 0;
     if (strcmp(action, "apply") == 0) {
-        result = rules_apply(set, backend, values, &used, &failure);
-        if (result == 0)
+        done = rules_apply(set, backend, values, &used, &failure);
+        if (done)
             printf("%s\n", rules_backend_name(used));
     } else if (strcmp(action, "remove") == 0) {
-        result = rules_remove(set, backend, &failure);
+        done = rules_remove(set, backend, &failure);
     } else {
         die("%s?", action);
     }
-    if (result < 0)
+    if (!done)
         fprintf(stderr, "%s\n", failure.text);
-    return result < 0;
+    return !done;
 }
 
 int main(int argc, char **argv)

@@ -40,7 +40,7 @@ static int open_session(void **state)
     memset(&device, 0, sizeof(device));
     if (enclave_config_read(&config, words.argc, words.argv, &failure) != OPTIONS_OK ||
         event_loop_init(&loop) < 0 || device_create(&device) < 0 ||
-        capture_open(&capture, &config, &device, false, &failure) < 0)
+        !capture_open(&capture, &config, &device, false, &failure))
         return -1;
     session.config = &config;
     session.loop = &loop;
@@ -48,7 +48,7 @@ static int open_session(void **state)
     session.capture = &capture;
     session.taps = &taps;
     door = link_listen(&config.link);
-    return door < 0 ? -1 : session_open(&session, &failure);
+    return door >= 0 && session_open(&session, &failure) ? 0 : -1;
 }
 
 static int close_session(void **state)

@@ -36,7 +36,7 @@ static int close_netdev(void **state)
 
 static void free_here(void)
 {
-    if (overlap_check(&config, &failure) != 0)
+    if (!overlap_check(&config, &failure))
         fail_msg("%s", failure.text);
 }
 
@@ -44,7 +44,7 @@ static void in_use(const char *sentence)
 {
     unsigned fds = support_open_fds();
 
-    assert_int_equal(overlap_check(&config, &failure), -1);
+    assert_false(overlap_check(&config, &failure));
     assert_string_equal(failure.text, sentence);
     assert_int_equal(support_open_fds(), fds);
 }

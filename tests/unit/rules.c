@@ -242,7 +242,7 @@ static void apply(enum rules_backend backend)
     enum rules_backend used;
     struct failure failure = {""};
 
-    if (rules_apply(&sample, backend, values, &used, &failure) < 0)
+    if (!rules_apply(&sample, backend, values, &used, &failure))
         fail_msg("%s", failure.text);
     assert_int_equal(used, backend);
 }
@@ -251,7 +251,7 @@ static void remove_sample(enum rules_backend backend)
 {
     struct failure failure = {""};
 
-    if (rules_remove(&sample, backend, &failure) < 0)
+    if (!rules_remove(&sample, backend, &failure))
         fail_msg("%s", failure.text);
 }
 
@@ -333,7 +333,7 @@ static void test_failure_leaves_nothing(void **state)
     if (!rules_backend_usable(RULES_IPTABLES))
         skip();
     broken.hooks = "filter FORWARD -i ${device} --no-such-match -j CAUSEWAY-A\n";
-    assert_int_equal(rules_apply(&broken, RULES_IPTABLES, values, &used, &failure), -1);
+    assert_false(rules_apply(&broken, RULES_IPTABLES, values, &used, &failure));
     assert_int_equal(count(failure.text, "iptables-restore: "), 1);
     assert_int_equal(count(failure.text, "no-such-match"), 1);
     assert_int_equal(count(failure.text, "\n"), 0);
@@ -351,11 +351,11 @@ static void test_auto_falls_back(void **state)
     if (!rules_backend_usable(RULES_NFT))
         skip();
     only_nft.ipv4 = "*filter\n:CAUSEWAY-A - [0:0]\n-A CAUSEWAY-A --no-such-match\nCOMMIT\n";
-    assert_int_equal(rules_apply(&only_nft, RULES_AUTO, values, &used, &failure), 0);
+    assert_true(rules_apply(&only_nft, RULES_AUTO, values, &used, &failure));
     assert_int_equal(used, RULES_NFT);
-    assert_int_equal(rules_remove(&only_nft, RULES_AUTO, &failure), 0);
+    assert_true(rules_remove(&only_nft, RULES_AUTO, &failure));
     only_nft.nft = "no nft at all\n";
-    assert_int_equal(rules_apply(&only_nft, RULES_AUTO, values, &used, &failure), -1);
+    assert_false(rules_apply(&only_nft, RULES_AUTO, values, &used, &failure));
     assert_true(count(failure.text, "nft: ") >= 1);
 }
 
@@ -430,18 +430,18 @@ static void test_enclave_set(void **state)
         const char *rules;
 
         set_enclave_values(cases[i].tagged, cases[i].balanced);
-        if (rules_apply(&enclave, RULES_AUTO, values, &used, &failure) < 0)
+        if (!rules_apply(&enclave, RULES_AUTO, values, &used, &failure))
             fail_msg("%s", failure.text);
         assert_int_equal(used, RULES_IPTABLES);
         rules = ask("iptables -t raw -S; ip6tables -t raw -S");
         assert_int_equal(count(rules, "-A PREROUTING -i cw1 -j CAUSEWAY-CAPTURE\n"), 2);
         assert_true(count(rules, cases[i].rule) >= 2);
         assert_int_equal(count(rules, "-A CAUSEWAY-CAPTURE -j DROP\n"), 2);
-        assert_int_equal(rules_remove(&enclave, RULES_AUTO, &failure), 0);
+        assert_true(rules_remove(&enclave, RULES_AUTO, &failure));
         assert_int_equal(count(ask("iptables-save; ip6tables-save"), "CAUSEWAY"), 0);
-        if (rules_apply(&enclave, RULES_NFT, values, &used, &failure) == 0) {
+        if (rules_apply(&enclave, RULES_NFT, values, &used, &failure)) {
             assert_true(count(ask("nft list ruleset"), cases[i].nft_rule) > 0);
-            assert_int_equal(rules_remove(&enclave, RULES_NFT, &failure), 0);
+            assert_true(rules_remove(&enclave, RULES_NFT, &failure));
         } else {
             /* The kernel refused a rule; the text itself is good nft. */
             assert_int_equal(count(failure.text, "syntax error"), 0);

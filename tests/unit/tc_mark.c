@@ -257,7 +257,6 @@ static void apply_rules(void)
     struct rules_values *values = rules_values_new();
     enum rules_backend used;
     struct failure failure = {""};
-    int result;
 
     rules_set(values, "device", "cw1");
     rules_set(values, "tagged", "1");
@@ -267,9 +266,9 @@ static void apply_rules(void)
         rules_group_set(values, "mask", "0x%x", TC_MARK_SEEN | TC_MARK_LANE_MASK);
         rules_group_set(values, "queue", "%u", QUEUE_BASE + lane);
     }
-    result = rules_apply(&set, RULES_AUTO, values, &used, &failure);
+    bool applied = rules_apply(&set, RULES_AUTO, values, &used, &failure);
     rules_values_free(values);
-    if (result < 0)
+    if (!applied)
         fail_msg("%s", failure.text);
 }
 
