@@ -11,7 +11,10 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
+#include "packet/bytes.h"
+#include "packet/headers.h"
 #include "packet/parse.h"
 
 /* Adds length bytes to sum. An odd last byte is padded with zero: only the last piece may be odd.
@@ -29,5 +32,19 @@ uint16_t csum_finish(uint64_t sum);
  * describes, with the given transport length in bytes.
  */
 uint64_t csum_pseudo(const struct parsed_packet *parsed, uint32_t transport_length);
+
+/* Sets the packet's length field; for IPv4 finishes the header checksum, so it comes last. total:
+ * bytes of the whole packet, header included. */
+static inline void ip_finish(uint8_t *ip, uint8_t version, uint32_t total)
+{
+    if (version == 6) {
+        store_be16(ip + IPV6_PAYLOAD_LENGTH, (uint16_t)(total - IPV6_HEADER));
+        return;
+    }
+    store_be16(ip + IPV4_TOTAL_LENGTH, (uint16_t)total);
+    memset(ip + IPV4_HEADER_CSUM, 0, 2);
+    uint16_t sum = csum_finish(csum_add(0, ip, ipv4_header_bytes(ip)));
+    memcpy(ip + IPV4_HEADER_CSUM, &sum, sizeof(sum));
+}
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "packet/drop.h"
 
-#include <assert.h>
 #include <stdio.h>
 
 static const char *const own_names[] = {
@@ -9,14 +8,6 @@ static const char *const own_names[] = {
     DROP_OWN_REASONS(X)
 #undef X
 };
-
-static const char *const policy_names[] = {
-#define X(verdict, name, meaning) [POLICY_##verdict] = #name,
-    DROP_POLICIES(X)
-#undef X
-};
-static_assert(sizeof(policy_names) / sizeof(policy_names[0]) == POLICY_VERDICT_COUNT,
-              "every verdict has a name");
 
 const char *drop_reason_name(unsigned reason, char *out, size_t out_size)
 {
@@ -29,7 +20,8 @@ const char *drop_reason_name(unsigned reason, char *out, size_t out_size)
         snprintf(out, out_size, "offload_%s",
                  offload_error_name((enum offload_error)(reason - DROP_OFFLOAD)));
     else if (reason <= DROP_LAST_OF_DECODERS)
-        snprintf(out, out_size, "%s", policy_names[reason - DROP_POLICY]);
+        snprintf(out, out_size, "policy_%s",
+                 policy_verdict_name((enum policy_verdict)(reason - DROP_POLICY)));
     else
         snprintf(out, out_size, "%s", own_names[reason]);
     return out;

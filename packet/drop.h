@@ -9,13 +9,6 @@
 #include "packet/parse.h"
 #include "packet/policy.h"
 
-/* Those of the policy: X(policy_verdict, name, meaning) */
-#define DROP_POLICIES(X)                                                                           \
-    X(SOURCE, policy_source, "from an address that is not the sender's")                           \
-    X(DESTINATION, policy_destination, "to an address that no conversation justifies")             \
-    X(ICMP, policy_icmp, "an ICMP message that has no business across the border")                 \
-    X(QUOTE, policy_quote, "an ICMP error about a packet that its receiver never sent")
-
 /* The daemons' own: X(name of the enumerator, name, meaning) */
 #define DROP_OWN_REASONS(X)                                                                        \
     X(FRAGMENT_BUDGET, fragment_budget, "a fragment beyond the peer's share of memory")            \

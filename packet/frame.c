@@ -100,16 +100,6 @@ enum frame_status frame_get(const uint8_t *bytes, size_t length, struct frame_he
     return out->offload.flags || out->offload.gso_size ? FRAME_LOST : FRAME_OK;
 }
 
-const char *frame_type_name(uint8_t type)
-{
-    static const char *const names[] = {
-        [FRAME_PACKET] = "packet", [FRAME_HELLO] = "hello", [FRAME_CONFIG] = "config",
-        [FRAME_REJECT] = "reject", [FRAME_PING] = "ping",   [FRAME_PONG] = "pong",
-    };
-    static_assert(sizeof(names) / sizeof(names[0]) == FRAME_TYPE_END, "a name for each type");
-    return type >= FRAME_PACKET && type < FRAME_TYPE_END ? names[type] : "unknown";
-}
-
 const char *wire_reject_name(uint8_t reason)
 {
     static const char *const names[] = {

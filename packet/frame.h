@@ -60,8 +60,6 @@ void frame_put(uint8_t *out, const struct frame_header *header);
  */
 enum frame_status frame_get(const uint8_t *bytes, size_t length, struct frame_header *out);
 
-const char *frame_type_name(uint8_t type);
-
 /* ---- handshake payloads ---- */
 
 struct wire_hello {

@@ -7,10 +7,6 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <string.h>
-
-#include "packet/bytes.h"
-#include "packet/csum.h"
 
 /* IPv4, RFC 791 3.1 */
 #define IPV4_TOTAL_LENGTH   2
@@ -93,20 +89,6 @@ static inline uint32_t ipv6_extension_bytes(uint8_t protocol, const uint8_t *hea
     if (protocol == IPPROTO_AH)
         return (length + 2) * 4; /* RFC 4302 2.2 */
     return IPV6_EXTENSION_MIN + length * 8;
-}
-
-/* Sets the packet's length field; for IPv4 finishes the header checksum, so it comes last. total:
- * bytes of the whole packet, header included. */
-static inline void ip_finish(uint8_t *ip, uint8_t version, uint32_t total)
-{
-    if (version == 6) {
-        store_be16(ip + IPV6_PAYLOAD_LENGTH, (uint16_t)(total - IPV6_HEADER));
-        return;
-    }
-    store_be16(ip + IPV4_TOTAL_LENGTH, (uint16_t)total);
-    memset(ip + IPV4_HEADER_CSUM, 0, 2);
-    uint16_t sum = csum_finish(csum_add(0, ip, ipv4_header_bytes(ip)));
-    memcpy(ip + IPV4_HEADER_CSUM, &sum, sizeof(sum));
 }
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "packet/policy.h"
 
-#include <assert.h>
 #include <netinet/in.h>
 
 #include "packet/icmp.h"
@@ -257,11 +256,10 @@ enum policy_verdict policy_judge_enclave(const struct policy_enclave *policy, co
 
 const char *policy_verdict_name(enum policy_verdict verdict)
 {
-    static const char *const names[] = {
-        [POLICY_PASS] = "pass", [POLICY_SOURCE] = "source", [POLICY_DESTINATION] = "destination",
-        [POLICY_ICMP] = "icmp", [POLICY_QUOTE] = "quote",
+    static const char *const names[] = {[POLICY_PASS] = "pass",
+#define X(reason, name, meaning) [POLICY_##reason] = #name,
+                                        POLICY_VERDICTS(X)
+#undef X
     };
-    static_assert(sizeof(names) / sizeof(names[0]) == POLICY_VERDICT_COUNT,
-                  "a name for each verdict");
     return (unsigned)verdict < POLICY_VERDICT_COUNT ? names[verdict] : "unknown";
 }

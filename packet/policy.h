@@ -48,13 +48,19 @@ extern const struct prefix_table policy_private;
  * RFC 4193. A parent that hands out a public address takes whoever has it away from the enclave. */
 extern const struct prefix_table policy_local;
 
+/* Why a packet may not pass: X(verdict, name, meaning) */
+#define POLICY_VERDICTS(X)                                                                         \
+    X(SOURCE, source, "from an address that is not the sender's")                                  \
+    X(DESTINATION, destination, "to an address that no conversation justifies")                    \
+    X(ICMP, icmp, "an ICMP message that has no business across the border")                        \
+    X(QUOTE, quote, "an ICMP error about a packet that its receiver never sent")
+
 enum policy_verdict {
     POLICY_PASS = 0,
-    POLICY_SOURCE,      /* not the enclave's own address, or a martian for the enclave */
-    POLICY_DESTINATION, /* closed */
-    POLICY_ICMP,        /* an ICMP message that has no business across the border (packet/icmp.h) */
-    POLICY_QUOTE,       /* an ICMP error that quotes no packet which its receiver sent this way */
-    POLICY_VERDICT_COUNT
+#define X(verdict, ...) POLICY_##verdict,
+    POLICY_VERDICTS(X)
+#undef X
+        POLICY_VERDICT_COUNT
 };
 
 const char *policy_verdict_name(enum policy_verdict verdict);

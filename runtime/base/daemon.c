@@ -143,7 +143,7 @@ static int serve_until_told(struct daemon *daemon, int argc, char **argv)
         die("out of memory");
     if (program->prepare != NULL && !program->prepare(daemon->context, &failure))
         die("%s", failure.text);
-    int started = helper_start_serving(&daemon->helper, &duties);
+    int started = helper_start(&daemon->helper, &duties);
     if (started < 0)
         die("cannot fork: %s", strerror(-started));
     /* Behind the fork: the helper must not hold the lock when the daemon is killed. */

@@ -88,7 +88,7 @@ static int open_pair(int ends[2])
     return 0;
 }
 
-int helper_start_serving(struct helper *helper, const struct helper_duties *duties)
+int helper_start(struct helper *helper, const struct helper_duties *duties)
 {
     int ends[2], error = open_pair(ends);
     sigset_t blocked, mask;
@@ -114,13 +114,6 @@ int helper_start_serving(struct helper *helper, const struct helper_duties *duti
     }
     *helper = (struct helper){.pid = pid, .fd = ends[1]};
     return 0;
-}
-
-int helper_start(struct helper *helper, void (*cleanup)(void *context), void *context)
-{
-    struct helper_duties duties = {.cleanup = cleanup, .context = context};
-
-    return helper_start_serving(helper, &duties);
 }
 
 bool helper_request(struct helper *helper, char kind, const char *text, char *answer,

@@ -42,9 +42,7 @@ struct helper_duties {
 #define HELPER_KIND_CLEANUP 'c' /* taken; all others are the daemon's to define */
 
 /* Forks. Single-threaded callers only. 0 or -errno. */
-int helper_start_serving(struct helper *helper, const struct helper_duties *duties);
-/* The same for a helper that only cleans up. */
-int helper_start(struct helper *helper, void (*cleanup)(void *context), void *context);
+int helper_start(struct helper *helper, const struct helper_duties *duties);
 
 /*
  * Asks and waits for the answer, a text in answer[HELPER_TEXT_MAX] (NULL: none is expected).

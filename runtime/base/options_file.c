@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "runtime/base/options_private.h"
+#include "runtime/base/options_table.h"
 
 #define BLANKS " \t\r"
 

@@ -4,9 +4,7 @@
 #include "packet/reassembly.h"
 #include "runtime/host/sysctl.h"
 
-#define FRAGMENTS_DEFAULT   (4ul << 20) /* Linux, for all three */
-#define CONNECTIONS_DEFAULT 65536ul
-#define CONNECTIONS_LEAST   1024
+#define FRAGMENTS_DEFAULT (4ul << 20) /* Linux, for all three */
 
 uint32_t kernel_share_fragments(unsigned peers)
 {
@@ -23,12 +21,4 @@ uint32_t kernel_share_fragments(unsigned peers)
             least = limit;
     }
     return reassembly_share(least, peers);
-}
-
-unsigned kernel_share_connections(unsigned peers)
-{
-    unsigned long most = sysctl_number("net/netfilter/nf_conntrack_max", CONNECTIONS_DEFAULT);
-    unsigned long share = most / 2 / (peers > 0 ? peers : 1);
-
-    return share < CONNECTIONS_LEAST ? CONNECTIONS_LEAST : (unsigned)share;
 }

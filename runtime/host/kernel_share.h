@@ -8,7 +8,4 @@
 /* Bytes of the memory for reassembly (packet/reassembly.h): the smallest of the kernel's limits. */
 uint32_t kernel_share_fragments(unsigned peers);
 
-/* Entries of the table of connections. All peers together leave the host at least half of it. */
-unsigned kernel_share_connections(unsigned peers);
-
 #endif

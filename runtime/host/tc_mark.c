@@ -268,12 +268,3 @@ int tc_mark_load(unsigned lanes)
     assemble(&program, lanes);
     return load_unlimited(&program);
 }
-
-int tc_drop_load(void)
-{
-    struct ebpf program = {.count = 0};
-
-    emit(&program, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, TC_ACT_SHOT);
-    emit(&program, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-    return load_unlimited(&program);
-}

@@ -25,11 +25,6 @@
  * closes once it is attached, or negative errno; -ENOSYS/-EPERM/-EINVAL mean the kernel cannot. */
 int tc_mark_load(unsigned lanes);
 
-/* Loads a program that drops everything (TC_ACT_SHOT). At the ingress of a device whose packets an
- * AF_PACKET socket captures, whose tap lies before it, it keeps them out of the IP stack. Result as
- * above. */
-int tc_drop_load(void);
-
 /* Restricts an AF_PACKET socket to IP fragments (the same test, as classic BPF on Ethernet frames):
  * 0 or negative errno. */
 int tc_mark_filter_fragments(int packet_socket);

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """counters.py CAUSEWAYCTL [--write]: the documents name the counters that are declared, and no others.
 
-Counters are declared in runtime/base/counters.h, reasons of drops in packet/drop.h too. The tables of
-docs/operations.md have a row for each; docs/metrics.md is made from the declarations and from what
-causewayctl prints (--write makes it anew).
+Counters are declared in runtime/base/counters.h, reasons of drops in packet/drop.h and packet/policy.h.
+The tables of docs/operations.md have a row for each; docs/metrics.md is made from the declarations
+and from what causewayctl prints (--write makes it anew).
 """
 import re
 import subprocess
@@ -13,6 +13,7 @@ import sys
 from lint import ROOT
 
 COUNTERS, DROPS = ROOT / "runtime/base/counters.h", ROOT / "packet/drop.h"
+POLICY = ROOT / "packet/policy.h"
 OPERATIONS, METRICS = ROOT / "docs/operations.md", ROOT / "docs/metrics.md"
 NAMED = {"LANE_COUNTERS", "LANE_ROUND_TRIPS", "LANE_QUEUE", "HANDSHAKE_COUNTERS"}
 # Reasons of the decoders: malformed packets, all in one row.
@@ -58,7 +59,7 @@ def metrics(program, counters, drops):
     members = {f"causeway_{row[1]}": row[0] for rows in counters.values() for row in rows if len(row) == 4}
     rows = [(f"`{name}`", kind, what, f"`{members[name]}`" if name in members else "")
             for name, what, kind in heads]
-    own = [(f"`{name}`", what) for _, name, what in drops["DROP_POLICIES"] + drops["DROP_OWN_REASONS"]]
+    own = [(f"`{name}`", what) for rows in drops.values() for _, name, what in rows]
     return METRICS_PAGE.format(
         metrics=table(("metric", "type", "meaning", "member of a status"), rows),
         drops=table(("reason", "meaning"), own),
@@ -97,7 +98,10 @@ Label `reason` of `causeway_dns_limited_questions_total`:
 
 
 def main():
-    counters, drops = declared(COUNTERS), declared(DROPS)
+    counters = declared(COUNTERS)
+    drops = {"policy": [[verdict, f"policy_{name}", what]
+                        for verdict, name, what in declared(POLICY)["POLICY_VERDICTS"]],
+             **declared(DROPS)}
     names = {row[0] for name in NAMED for row in counters[name]}
     names |= {row[1] for rows in drops.values() for row in rows} | {f"{prefix}..." for prefix in FAMILIES}
     page = metrics(sys.argv[1], counters, drops)

@@ -16,6 +16,14 @@ static void clean_up(void *context)
         _exit(1);
 }
 
+/* A helper that only cleans up. */
+static int start_cleaner(struct helper *helper, void (*cleanup)(void *context), void *context)
+{
+    const struct helper_duties duties = {.cleanup = cleanup, .context = context};
+
+    return helper_start(helper, &duties);
+}
+
 static int open_notes(void **state)
 {
     (void)state;
@@ -44,7 +52,7 @@ static void test_cleans_up_on_request(void **state)
 
     (void)state;
     unsigned fds = support_open_fds();
-    assert_int_equal(helper_start(&helper, clean_up, &note), 0);
+    assert_int_equal(start_cleaner(&helper, clean_up, &note), 0);
     assert_true(helper.pid > 0);
     helper_finish(&helper);
     assert_int_equal(waitpid(helper.pid, NULL, WNOHANG), -1); /* it was waited for */
@@ -59,7 +67,7 @@ static void test_has_its_own_copy(void **state)
     char note = 'a';
 
     (void)state;
-    assert_int_equal(helper_start(&helper, clean_up, &note), 0);
+    assert_int_equal(start_cleaner(&helper, clean_up, &note), 0);
     note = 'b';
     helper_finish(&helper);
     assert_notes("a");
@@ -69,7 +77,7 @@ static int start_and_be_killed(void *context)
 {
     struct helper helper;
 
-    if (helper_start(&helper, clean_up, context) < 0)
+    if (start_cleaner(&helper, clean_up, context) < 0)
         return 1;
     raise(SIGKILL);
     return 1;
@@ -88,7 +96,7 @@ static int start_and_exit(void *context)
 {
     struct helper helper;
 
-    return helper_start(&helper, clean_up, context) < 0;
+    return start_cleaner(&helper, clean_up, context) < 0;
 }
 
 static void test_leaves_all_as_it_is_when_not_asked(void **state)
@@ -120,7 +128,7 @@ static void test_signals_are_the_daemons(void **state)
     char note = 's';
 
     (void)state;
-    assert_int_equal(helper_start(&helper, clean_up, &note), 0);
+    assert_int_equal(start_cleaner(&helper, clean_up, &note), 0);
     WAIT_UNTIL(is_named(helper.pid, "causeway-clean"));
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         assert_int_equal(kill(helper.pid, signals[i]), 0);
@@ -159,7 +167,7 @@ static void test_serves(void **state)
     struct helper helper;
 
     (void)state;
-    assert_int_equal(helper_start_serving(&helper, &duties), 0);
+    assert_int_equal(helper_start(&helper, &duties), 0);
     assert_true(helper_request(&helper, 'e', "a word", answer, &failure));
     assert_string_equal(answer, "a word");
     assert_true(helper_request(&helper, 'e', "", answer, &failure));
@@ -186,7 +194,7 @@ static void test_only_cleans_up(void **state)
     struct failure failure;
 
     (void)state;
-    assert_int_equal(helper_start(&helper, ignore, NULL), 0);
+    assert_int_equal(start_cleaner(&helper, ignore, NULL), 0);
     assert_false(helper_request(&helper, 'e', "", NULL, &failure));
     assert_string_equal(failure.text, "this request is not known");
     helper_finish(&helper);
@@ -199,7 +207,7 @@ static void test_gone(void **state)
     struct failure failure;
 
     (void)state;
-    assert_int_equal(helper_start(&helper, ignore, NULL), 0);
+    assert_int_equal(start_cleaner(&helper, ignore, NULL), 0);
     assert_int_equal(kill(helper.pid, SIGKILL), 0);
     for (int i = 0; i < 2; i++) {
         assert_false(helper_request(&helper, 'e', "", NULL, &failure));

@@ -74,11 +74,11 @@ static int start(void **state)
         .argc = words.argc,
         .argv = words.argv,
     };
-    return helper_start_serving(&helper, &(struct helper_duties){
-                                             .cleanup = clean_up,
-                                             .serve = serve,
-                                             .context = &config,
-                                         });
+    return helper_start(&helper, &(struct helper_duties){
+                                     .cleanup = clean_up,
+                                     .serve = serve,
+                                     .context = &config,
+                                 });
 }
 
 static int finish(void **state)

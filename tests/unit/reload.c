@@ -77,7 +77,7 @@ static void test_text_through_the_helper(void **state)
     struct helper helper;
 
     (void)state;
-    assert_int_equal(helper_start_serving(&helper, &duties), 0);
+    assert_int_equal(helper_start(&helper, &duties), 0);
     write_file("count = 3\n");
     assert_text(&helper, "count = 3\n");
     write_file("");
@@ -89,7 +89,7 @@ static void test_text_through_the_helper(void **state)
     assert_null(text);
     helper_finish(&helper);
     file.path = NULL;
-    assert_int_equal(helper_start_serving(&helper, &duties), 0);
+    assert_int_equal(helper_start(&helper, &duties), 0);
     assert_text(&helper, "");
     helper_finish(&helper);
 }

@@ -195,20 +195,6 @@ static void test_truncated_chain_is_no_fragment(void **state)
     close(program);
 }
 
-static void test_drop_program(void **state)
-{
-    uint8_t packet[PACKET_TEXT];
-    uint32_t mark;
-    int program;
-
-    (void)state;
-    close(load_or_skip(1));
-    program = tc_drop_load();
-    assert_true(program >= 0);
-    assert_int_equal(run(program, packet, (uint32_t)ipv4_packet(packet, 0), 0, &mark), TC_ACT_SHOT);
-    close(program);
-}
-
 static void test_bad_lane_counts(void **state)
 {
     (void)state;
@@ -434,7 +420,6 @@ int main(void)
         cmocka_unit_test(test_lanes_are_all_used),
         cmocka_unit_test(test_fragments_are_dropped),
         cmocka_unit_test(test_truncated_chain_is_no_fragment),
-        cmocka_unit_test(test_drop_program),
         cmocka_unit_test(test_bad_lane_counts),
     };
     const struct CMUnitTest kernel[] = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of options share. */
-#ifndef CAUSEWAY_RUNTIME_BASE_OPTIONS_PRIVATE_H
-#define CAUSEWAY_RUNTIME_BASE_OPTIONS_PRIVATE_H
+/* A row of a table of options, and a value for it: what the command line and the file share. */
+#ifndef CAUSEWAY_RUNTIME_BASE_OPTIONS_TABLE_H
+#define CAUSEWAY_RUNTIME_BASE_OPTIONS_TABLE_H
 
 #include "runtime/base/failure.h"
 #include "runtime/base/options.h"
