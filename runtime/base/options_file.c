@@ -82,7 +82,7 @@ static bool parse_line(const struct option_spec *table, char *line, void *contex
                        struct failure *failure)
 {
     char *value = strchr(line, '=');
-    struct failure reason;
+    struct failure reason = {""};
 
     if (value != NULL) {
         *value = '\0';

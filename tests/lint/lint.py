@@ -3,7 +3,7 @@
 """Rules of this tree that no compiler knows.
 
 lint.py CHECK      one of: layers, licence, format, shell, places, merged, errors,
-                   code_map
+                   columns, code_map
 Exit status 77: the tool that the check needs is not installed.
 """
 import re
@@ -148,6 +148,17 @@ def merged():
                 yield path, number, "not merged: " + line.strip()
 
 
+def columns():
+    """Documents are wrapped at 100 columns; tables, code and links alone on a line are not."""
+    for path in files(".md"):
+        in_code = False
+        for number, line in lines(path):
+            if line.lstrip().startswith("```"):
+                in_code = not in_code
+            elif not in_code and len(line) > 100 and line.lstrip()[0] != "|" and " " in line.strip():
+                yield path, number, f"{len(line)} columns"
+
+
 def errors():
     """A function that says why it failed returns a bool, or a pointer: CONTRIBUTING.md."""
     pattern = re.compile(r"^(?:static |inline )*(?:int|unsigned|long|ssize_t|size_t) \w+\("
@@ -178,7 +189,8 @@ def code_map():
 
 
 CHECKS = {"layers": layers, "licence": licence, "format": formatted, "shell": shell, "places": places,
-          "merged": merged, "errors": errors, "code_map": code_map}
+          "merged": merged, "errors": errors, "columns": columns,
+          "code_map": code_map}
 
 
 def main():
