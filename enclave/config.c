@@ -136,6 +136,21 @@ static void print_resolvers_file(const void *context, struct option_writer *writ
     option_value(writer, "%s", path != NULL ? path : "none");
 }
 
+static bool set_write_max(void *context, const char *value, struct failure *failure)
+{
+    return link_write_max_parse(value, &((struct enclave_config *)context)->write_max, failure);
+}
+
+static void print_write_max(const void *context, struct option_writer *writer)
+{
+    unsigned bytes = ((const struct enclave_config *)context)->write_max;
+
+    if (bytes == LINK_WRITE_AUTOMATIC)
+        option_value(writer, "auto");
+    else
+        option_value(writer, "%u", bytes);
+}
+
 static_assert(offsetof(struct enclave_config, common) == 0, "as daemon.h wants it");
 
 #define CONFIG struct enclave_config
@@ -166,6 +181,10 @@ const struct option_spec enclave_options[] = {
      OPTION_IS_CALL(set_firewall, print_firewall)},
     {"dead-after", "SECONDS", "give a silent or stalled stream up (default: 10)",
      OPTION_IS_UNSIGNED(CONFIG, dead_seconds, 1, 600), .reload = true},
+    {"write-max", "BYTES",
+     "longest write on a stream of the link, 4096 to 131072, or auto:\n31744 on vsock, 131072 on "
+     "Unix streams (default: auto)",
+     OPTION_IS_CALL(set_write_max, print_write_max)},
     DAEMON_CONTROL_ROWS(CONFIG, common),
     {"resolvers-file", "PATH",
      "write the resolvers that the parent offers into this file, for\ncauseway-dns, or none "

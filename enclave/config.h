@@ -28,6 +28,7 @@ struct enclave_config {
     unsigned queue_base;
     unsigned queue_length;
     unsigned dead_seconds;
+    unsigned write_max; /* LINK_WRITE_AUTOMATIC: by the kind of link */
     enum rules_backend firewall;
     const char *resolvers_file; /* where offered resolvers are written down; NULL: nowhere */
 };

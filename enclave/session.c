@@ -60,6 +60,7 @@ static void run_lane(struct dial *dial)
         .inject_destination = device_mac,
         .capture_mtu = &session->mtu,
         .dead_ms = session->config->dead_seconds * 1000,
+        .write_max = link_write_max(session->config->link.kind, session->config->write_max),
         .check = check_packet,
         .policy = &session->policies[session->policy],
         .fragments = &session->fragments,

@@ -55,6 +55,7 @@ struct parent_config {
     const char *uplink; /* NULL: follow the default routes */
     unsigned lanes_max;
     unsigned dead_seconds;
+    unsigned write_max; /* LINK_WRITE_AUTOMATIC: by the kind of link */
     enum rules_backend firewall;
 
     /* Found on the host, not configured. */

@@ -43,6 +43,7 @@ void enclave_init(struct enclave *enclave, const struct enclave_context *context
         .mtu_max = PACKET_MAX_BYTES,
     };
     snprintf(enclave->name, sizeof(enclave->name), "%s", entry->name);
+    enclave->link_kind = entry->link.kind;
     snprintf(enclave->peer, sizeof(enclave->peer), "%s", peer);
     parent_config_label(entry, peer, enclave->label);
     snprintf(enclave->device, sizeof(enclave->device), ENCLAVE_DEVICE_PREFIX "%u", index);
@@ -311,6 +312,7 @@ int enclave_lane_start(struct enclave *enclave, const struct enclave_context *co
         .source_count = 1,
         .capture_mtu = &enclave->capture_mtu,
         .dead_ms = context->config->dead_seconds * 1000,
+        .write_max = link_write_max(enclave->link_kind, context->config->write_max),
         .check = check_packet,
         .policy = &enclave->policy,
         .fragments = &enclave->fragments,

@@ -39,6 +39,7 @@ struct enclave {
     char name[PARENT_NAME_BYTES];   /* of its --enclave; several share it under vsock:any */
     char peer[LINK_TEXT_BYTES];     /* what it is known by; also the devices' alias */
     char label[PARENT_LABEL_BYTES]; /* for messages */
+    enum link_kind link_kind;       /* what its streams are */
     uint32_t index;
     struct policy_parent policy;
     struct reassembly_budget fragments;

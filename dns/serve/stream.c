@@ -8,6 +8,7 @@
 
 #include "dns/serve/stream_private.h"
 #include "runtime/base/clock.h"
+#include "runtime/base/link.h"
 
 /* ---- the order of activity ---- */
 
@@ -100,14 +101,16 @@ static uint8_t *reserve(const struct dns_client *client, size_t size)
     return streams->answer + STREAM_PREFIX_BYTES;
 }
 
-/* Writes what the socket takes and queues the rest. */
+/* Writes what the socket takes and queues the rest, which is written block by block. The stream may
+ * be vsock: link.h has the limit. */
 static void write_or_queue(struct stream *stream, const uint8_t *bytes, size_t length)
 {
     struct streams *streams = stream->streams;
     ssize_t sent = 0;
 
     if (stream->output.bytes == 0) {
-        sent = send(stream->source.fd, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+        size_t first = length < LINK_WRITE_MAX_VSOCK ? length : LINK_WRITE_MAX_VSOCK;
+        sent = send(stream->source.fd, bytes, first, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
             stream_close(stream, &streams->config.counters->drop_stream_broken);
             return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dns/upstream/connection.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,6 +15,7 @@
 #define TLS_OVERHEAD_BYTES 256                     /* more than one record adds to its content */
 #define IN_BYTES           (2 + DNS_MESSAGE_BYTES) /* one message of any size with its length */
 #define OUT_BYTES          16384
+static_assert(OUT_BYTES <= LINK_WRITE_MAX_VSOCK, "one write takes all of it, also on vsock");
 
 struct connection {
     struct event_loop *loop;

@@ -198,6 +198,25 @@ int link_dial_result(int fd)
     return -error;
 }
 
+unsigned link_write_max(enum link_kind kind, unsigned chosen)
+{
+    if (chosen != LINK_WRITE_AUTOMATIC)
+        return chosen;
+    return kind == LINK_VSOCK ? LINK_WRITE_MAX_VSOCK : LINK_WRITE_MOST;
+}
+
+bool link_write_max_parse(const char *text, unsigned *out, struct failure *failure)
+{
+    unsigned long bytes = LINK_WRITE_AUTOMATIC;
+
+    if (strcmp(text, "auto") != 0 &&
+        !option_number(text, LINK_WRITE_LEAST, LINK_WRITE_MOST, &bytes))
+        return failure_set(failure, "is neither auto nor %d to %d bytes", LINK_WRITE_LEAST,
+                           LINK_WRITE_MOST);
+    *out = (unsigned)bytes;
+    return true;
+}
+
 unsigned link_backoff_ms(unsigned failures, uint32_t random)
 {
     unsigned shift = failures < 6 ? failures : 6;

@@ -52,6 +52,20 @@ int link_dial(const struct link_addr *addr);
 int link_dial_result(int fd);
 
 /*
+ * Bytes of a write on a stream, at most. Since Linux 6.17 (and 6.12.68) vsock sends what exceeds
+ * about 32 KB in fragmented buffers, which some hypervisors put together wrongly: docs/vsock.md. A
+ * Unix stream has no such limit, and 128 KB is where longer writes gain nothing.
+ */
+#define LINK_WRITE_LEAST     4096
+#define LINK_WRITE_MOST      (128 * 1024)
+#define LINK_WRITE_MAX_VSOCK (31 * 1024)
+#define LINK_WRITE_AUTOMATIC 0
+/* What the option write-max comes to on such a link: chosen, or the default. */
+unsigned link_write_max(enum link_kind kind, unsigned chosen);
+/* "auto" (LINK_WRITE_AUTOMATIC) or bytes in the range. False with a reason. */
+bool link_write_max_parse(const char *text, unsigned *out, struct failure *failure);
+
+/*
  * How long to wait before attempt number `failures` + 1, in milliseconds: doubles from 50 ms to
  * LINK_BACKOFF_MAX_MS, of which a random share of up to one half is left out, so that lanes and
  * enclaves that lost their parent together do not come back together.

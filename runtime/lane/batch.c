@@ -32,11 +32,16 @@ void batches_destroy(struct batches *batches)
 static void batch_reset(struct batch *batch)
 {
     batch->iov_count = batch->iov_first = batch->frames = batch->slot_count = 0;
-    batch->bytes = batch->staged = 0;
+    batch->bytes = batch->staged = batch->cut = 0;
+    batch->piece_end = 0;
 }
 
 void batches_start(struct batches *batches)
 {
+    uint32_t write_max = batches->lane->options.write_max;
+
+    batches->write_max = write_max > 0 && write_max < BATCH_WRITE_MAX ? write_max : BATCH_WRITE_MAX;
+    batches->small_max = BATCH_WRITE_MAX - BATCH_WRITE_MAX % batches->write_max;
     batch_reset(&batches->batch[0]);
     batch_reset(&batches->batch[1]);
     batches->filling = 0;
@@ -47,9 +52,19 @@ void batches_start(struct batches *batches)
 
 /* ---- filling ---- */
 
-static bool has_room(const struct batch *batch, uint32_t length)
+/*
+ * Small frames do not begin a write that would end short; control frames that wait have their
+ * place. Two super-packets are more than that and fit all the same.
+ */
+static bool has_room(const struct batches *batches, uint32_t length)
 {
-    return batch->bytes + length <= BATCH_WRITE_MAX && batch->iov_count < BATCH_IOVECS;
+    const struct batch *batch = &batches->batch[batches->filling];
+    size_t after = batch->bytes + length;
+
+    if (batch->iov_count == BATCH_IOVECS)
+        return false;
+    return length > SMALL_FRAME_BYTES ? after <= BATCH_WRITE_MAX
+                                      : after + batches->control_bytes <= batches->small_max;
 }
 
 /* Copies bytes into the staging area, as part of the last iovec where that ends there. */
@@ -100,7 +115,7 @@ enum slot_fate batches_append(struct batches *batches, const uint8_t *frame, uin
 {
     struct batch *batch = &batches->batch[batches->filling];
 
-    if (batches->backlog_count == 0 && has_room(batch, length))
+    if (batches->backlog_count == 0 && has_room(batches, length))
         return batch_append(batch, frame, length, slot);
     wait_for_room(batches, frame, length, slot);
     return SLOT_KEPT;
@@ -110,7 +125,7 @@ bool batches_copy(struct batches *batches, const uint8_t *frame, uint32_t length
 {
     struct batch *batch = &batches->batch[batches->filling];
 
-    if (batches->backlog_count > 0 || !has_room(batch, length))
+    if (batches->backlog_count > 0 || !has_room(batches, length))
         return false;
     batch->frames++;
     stage(batch, frame, length);
@@ -124,7 +139,7 @@ static void drain_backlog(struct batches *batches)
     while (batches->backlog_count > 0) {
         const struct waiting *next = &batches->backlog[batches->backlog_first];
         const uint8_t *frame = slots_bytes(batches->slots, next->slot) + next->offset;
-        if (!has_room(batch, next->length))
+        if (!has_room(batches, next->length))
             return;
         if (batch_append(batch, frame, next->length, next->slot) == SLOT_FREE)
             slots_release(batches->slots, next->slot);
@@ -144,7 +159,7 @@ bool batches_control(struct batches *batches, const uint8_t *frames, size_t leng
 }
 
 /*
- * Control frames follow the packets of the write that is about to start, which they may make
+ * Control frames follow the packets of the batch that is about to be written, which they may make
  * longer than BATCH_WRITE_MAX: a lane under full load still answers pings.
  */
 static void take_control(struct batches *batches, struct batch *batch)
@@ -158,12 +173,38 @@ static void take_control(struct batches *batches, struct batch *batch)
 
 /* ---- writing ---- */
 
-static void submit_batch(struct batches *batches, struct batch *batch)
+/* The piece begins at iov_first and is within the limit; its last iovec is shortened for it. */
+static void cut_piece(struct batch *batch, size_t limit)
 {
+    unsigned end = batch->iov_first;
+
+    if (batch->bytes <= limit) {
+        batch->piece_end = batch->iov_count;
+        return;
+    }
+    for (; limit > 0; end++) {
+        struct iovec *iov = &batch->iov[end];
+        if (iov->iov_len > limit) {
+            batch->cut = iov->iov_len - limit;
+            iov->iov_len = limit;
+        }
+        limit -= iov->iov_len;
+    }
+    batch->piece_end = end;
+}
+
+/*
+ * MSG_WAITALL makes io_uring go on with a write that ended short (since 6.0), in the kernel and
+ * with what is left of the piece: a write is within the limit there as well.
+ */
+static void submit_piece(struct batches *batches, struct batch *batch)
+{
+    cut_piece(batch, batches->write_max);
     batch->message = (struct msghdr){
         .msg_iov = batch->iov + batch->iov_first,
-        .msg_iovlen = batch->iov_count - batch->iov_first,
+        .msg_iovlen = batch->piece_end - batch->iov_first,
     };
+    stats_add(batches->lane->stats.sent_writes, 1);
     ring_write(batches->lane->ring, &batch->message);
     batches->in_flight = true;
 }
@@ -180,15 +221,16 @@ void batches_submit(struct batches *batches)
         return;
     stats_add(stats->sent_frames, batch->frames);
     stats_add(stats->sent_bytes, batch->bytes);
-    stats_add(stats->sent_writes, 1);
     batches->filling ^= 1;
-    submit_batch(batches, batch);
+    submit_piece(batches, batch);
     drain_backlog(batches);
 }
 
-/* Skips what a short write has taken. True when nothing is left. */
+/* Skips what a write has taken. True when nothing of the batch is left. */
 static bool batch_advance(struct batch *batch, size_t taken)
 {
+    batch->iov[batch->piece_end - 1].iov_len += batch->cut;
+    batch->cut = 0;
     batch->bytes -= taken;
     while (batch->iov_first < batch->iov_count) {
         struct iovec *iov = &batch->iov[batch->iov_first];
@@ -215,9 +257,10 @@ static void written(void *part, int result, unsigned source, uint32_t delivery)
         return;
     }
     batches->moved = true;
-    /* Kernels before 6.0 do not finish a sendmsg that met a full buffer half-way. */
+    /* The next piece; or the rest of this one, which kernels before 6.0 leave when a sendmsg met a
+     * full buffer half-way. */
     if ((size_t)result < batch->bytes && !batch_advance(batch, (size_t)result)) {
-        submit_batch(batches, batch);
+        submit_piece(batches, batch);
         return;
     }
     for (unsigned i = 0; i < batch->slot_count; i++)

@@ -6,6 +6,9 @@
  * one write is in flight, so order holds; what arrives meanwhile becomes the next. Small frames are
  * copied together, large ones go by reference and keep their slot until the write is done. Frames
  * that find the filling batch full wait in the backlog, which has a place for every slot.
+ *
+ * A batch is written in pieces of at most options.write_max bytes, one at a time: vsock damages
+ * longer writes on some kernels (runtime/base/link.h). Pieces end anywhere in a frame.
  */
 #ifndef CAUSEWAY_RUNTIME_LANE_BATCH_H
 #define CAUSEWAY_RUNTIME_LANE_BATCH_H
@@ -19,14 +22,16 @@
 #include "runtime/lane/context.h"
 #include "runtime/lane/slots.h"
 
-#define BATCH_WRITE_MAX     (128 * 1024) /* bytes of packets per write on the link */
+#define BATCH_WRITE_MAX     (128 * 1024) /* bytes of packets in a batch */
 #define BATCH_CONTROL_BYTES 4096         /* control frames waiting for the next write */
 #define BATCH_IOVECS        (2 * SLOT_COUNT + 2)
 
 struct batch {
     struct iovec iov[BATCH_IOVECS];
     unsigned iov_count;
-    unsigned iov_first; /* of a write that ended short: where the rest begins */
+    unsigned iov_first; /* where what is not written yet begins */
+    unsigned piece_end; /* the iovec behind the piece that is being written */
+    size_t cut;         /* bytes that the piece's last iovec is shorter for now */
     unsigned frames;
     size_t bytes;
     size_t staged;
@@ -45,6 +50,8 @@ struct batches {
     struct lane_context *lane;
     struct slots *slots;
     struct batch batch[2];
+    size_t write_max; /* bytes of a write */
+    size_t small_max; /* bytes of a batch up to which small frames are added: whole writes */
     unsigned filling; /* index into batch */
     bool in_flight;   /* the other one is */
     bool moved;       /* a write has ended, wholly or in part, since batches_moved() */

@@ -36,6 +36,8 @@ struct lane_options {
     const uint32_t *capture_mtu; /* read atomically: longer captured packets are fragmented */
     uint32_t dead_ms;            /* silence, or a write that does not end, after which to give up */
 
+    uint32_t write_max; /* bytes of a write on the stream, at most; 0: BATCH_WRITE_MAX */
+
     /* Judges a packet that came over the link, before it is injected. On the lane's thread. */
     enum policy_verdict (*check)(const void *policy, const uint8_t *packet,
                                  const struct parsed_packet *parsed);

@@ -59,6 +59,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.queue_base, 7700);
     assert_int_equal(config.queue_length, 2048);
     assert_int_equal(config.dead_seconds, 10);
+    assert_int_equal(config.write_max, LINK_WRITE_AUTOMATIC);
     assert_int_equal(config.firewall, RULES_AUTO);
     assert_int_equal(config.common.log_level, LOG_LEVEL_INFO);
     assert_null(config.common.user);
@@ -72,7 +73,8 @@ static void test_every_option(void **state)
     (void)state;
     good("--link unix:/run/parent.sock --lanes 8 --capture nfqueue --address 100.127.0.9 --address "
          "fdc5::9 --mtu 1280 --inside 172.17.0.0/16 --inside 172.18.0.0/16 --queue 65527 "
-         "--queue-length 16 --firewall iptables-legacy --dead-after 600 --user nobody --no-sandbox "
+         "--queue-length 16 --firewall iptables-legacy --dead-after 600 --write-max 5000 --user "
+         "nobody --no-sandbox "
          "--check --dry-run --log-level debug");
     assert_int_equal(config.link.kind, LINK_UNIX);
     assert_int_equal(config.lanes, 8);
@@ -87,6 +89,7 @@ static void test_every_option(void **state)
     assert_int_equal(config.queue_length, 16);
     assert_int_equal(config.firewall, RULES_IPTABLES_LEGACY);
     assert_int_equal(config.dead_seconds, 600);
+    assert_int_equal(config.write_max, 5000);
     assert_string_equal(config.common.user, "nobody");
     assert_true(config.common.no_sandbox && config.common.check && config.common.dry_run);
     assert_int_equal(config.common.log_level, LOG_LEVEL_DEBUG);
@@ -120,6 +123,7 @@ static void test_rejects(void **state)
     bad(LINK "--queue 65528", "--queue: '65528' is not a number from 0 to 65527");
     bad(LINK "--queue-length 15", "--queue-length: '15' is not a number from 16 to 65536");
     bad(LINK "--firewall pf", "--firewall: 'pf' is not auto, iptables, iptables-legacy or nft");
+    bad(LINK "--write-max 4095", "--write-max: '4095' is neither auto nor 4096 to 131072 bytes");
     bad(LINK "--dead-after 0", "--dead-after: '0' is not a number from 1 to 600");
     bad(LINK "--log-level loud", "--log-level: 'loud' is not error, warning, info or debug");
     bad(LINK "--pool 10.0.0.0/8", "unknown option '--pool' (see --help)");
@@ -365,7 +369,8 @@ static void test_round_trip(void **state)
     round_trip("--link vsock:3:5005");
     round_trip("--link unix:/run/a=b,c --lanes 8 --capture nfqueue --address 100.127.0.9 --address "
                "fdc5::9 --mtu 1280 --inside 172.17.0.0/16 --inside fd00:d::/64 --queue 65527 "
-               "--queue-length 16 --firewall iptables-legacy --dead-after 600 --user nobody "
+               "--queue-length 16 --firewall iptables-legacy --dead-after 600 --write-max 5000 "
+               "--user nobody "
                "--no-sandbox --dry-run --log-level debug");
 }
 

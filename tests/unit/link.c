@@ -288,6 +288,28 @@ static void test_backoff(void **state)
                     LINK_BACKOFF_MAX_MS);
 }
 
+static void test_write_max(void **state)
+{
+    struct failure failure = {""};
+    unsigned bytes = 1;
+
+    (void)state;
+    assert_int_equal(link_write_max(LINK_VSOCK, LINK_WRITE_AUTOMATIC), 31 * 1024);
+    assert_int_equal(link_write_max(LINK_UNIX, LINK_WRITE_AUTOMATIC), 128 * 1024);
+    assert_int_equal(link_write_max(LINK_VSOCK, 65536), 65536);
+    assert_true(link_write_max_parse("auto", &bytes, &failure));
+    assert_int_equal(bytes, LINK_WRITE_AUTOMATIC);
+    assert_true(link_write_max_parse("4096", &bytes, &failure));
+    assert_int_equal(bytes, 4096);
+    assert_true(link_write_max_parse("131072", &bytes, &failure));
+    static const char *const bad[] = {"0", "4095", "131073", "", "31k", "-1"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(link_write_max_parse(bad[i], &bytes, &failure));
+        assert_string_equal(failure.text, "is neither auto nor 4096 to 131072 bytes");
+        assert_int_equal(bytes, 131072);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_other_files_stay),
         cmocka_unit_test(test_nobody_there),
         cmocka_unit_test(test_backoff),
+        cmocka_unit_test(test_write_max),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

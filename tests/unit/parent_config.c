@@ -57,6 +57,7 @@ static void test_defaults(void **state)
     assert_string_equal(prefix_format(&config.pool6, text), "fdc5:7e1a:9b40::/64");
     assert_int_equal(config.lanes_max, WIRE_MAX_LANES);
     assert_int_equal(config.dead_seconds, 10);
+    assert_int_equal(config.write_max, LINK_WRITE_AUTOMATIC);
     assert_int_equal(config.firewall, RULES_AUTO);
     assert_int_equal(config.common.log_level, LOG_LEVEL_INFO);
     assert_null(config.uplink);
@@ -73,7 +74,8 @@ static void test_every_option(void **state)
         "--enclave vsock:16:5005,name=web --enclave unix:/run/db.sock,address=10.9.0.77 "
         "--publish web=443:443 --publish db.sock=53:53/udp --pool 10.9.0.0/24 --pool6 fd01:2::/96 "
         "--routed4 --routed6 --allow 10.1.0.0/16 --allow fd02::/16 --dns 9.9.9.9 --dns 2620:fe::fe "
-        "--uplink eth0 --lanes 4 --firewall nft --dead-after 1 --user nobody --no-sandbox --check "
+        "--uplink eth0 --lanes 4 --firewall nft --dead-after 1 --write-max 5000 --user nobody "
+        "--no-sandbox --check "
         "--dry-run --log-level error");
     assert_int_equal(config.enclave_count, 2);
     assert_string_equal(config.enclaves[0].name, "web");
@@ -88,6 +90,7 @@ static void test_every_option(void **state)
     assert_int_equal(config.lanes_max, 4);
     assert_int_equal(config.firewall, RULES_NFT);
     assert_int_equal(config.dead_seconds, 1);
+    assert_int_equal(config.write_max, 5000);
     assert_string_equal(config.common.user, "nobody");
     assert_true(config.common.no_sandbox && config.common.check && config.common.dry_run);
     assert_int_equal(config.common.log_level, LOG_LEVEL_ERROR);
@@ -136,6 +139,7 @@ static void test_rejects(void **state)
     bad(ONE "--dns localhost", "--dns: 'localhost' is not an IP address");
     bad(ONE "--uplink a-name-of-16-byt", "--uplink: 'a-name-of-16-byt' is not a device name");
     bad(ONE "--lanes 9", "--lanes: '9' is not a number from 1 to 8");
+    bad(ONE "--write-max 4095", "--write-max: '4095' is neither auto nor 4096 to 131072 bytes");
     bad(ONE "--dead-after 601", "--dead-after: '601' is not a number from 1 to 600");
     bad(ONE "--firewall ipfw", "--firewall: 'ipfw' is not auto, iptables, iptables-legacy or nft");
     bad(ONE "--log-level all", "--log-level: 'all' is not error, warning, info or debug");
@@ -374,7 +378,7 @@ static void test_round_trip(void **state)
         "box=198.51.100.3:8000-8010:9000-9010/udp --publish box=[2001:db8::3]:80:81 "
         "--pool 100.127.0.0/24 --pool6 fd01::/64 --routed4 --routed6 --allow 10.0.0.0/8 --allow "
         "fd00::/8 --dns 9.9.9.9 --dns 2620:fe::fe --uplink eth7 --lanes 3 --firewall nft "
-        "--dead-after 3 --user nobody --no-sandbox --dry-run --log-level error");
+        "--dead-after 3 --write-max auto --user nobody --no-sandbox --dry-run --log-level error");
 }
 
 static void test_check_needs_no_enclave(void **state)
