@@ -70,6 +70,20 @@ bool addr_equal(const struct ip_addr *a, const struct ip_addr *b)
     return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (uint64_t)(a->version ^ b->version)) == 0;
 }
 
+bool addr_is_any(const struct ip_addr *addr)
+{
+    const struct ip_addr any = {.version = addr->version};
+
+    return addr->version != 0 && addr_equal(addr, &any);
+}
+
+bool addr_is_loopback(const struct ip_addr *addr)
+{
+    static const struct ip_addr loopback6 = {.version = 6, .bytes = {[15] = 1}};
+
+    return addr->version == 4 ? addr->bytes[0] == 127 : addr_equal(addr, &loopback6);
+}
+
 bool addr_parse(const char *text, struct ip_addr *out)
 {
     struct ip_addr addr = {0};

@@ -30,6 +30,10 @@ unsigned addr_bits(const struct ip_addr *addr);
 
 bool addr_equal(const struct ip_addr *a, const struct ip_addr *b);
 
+/* 0.0.0.0 or ::, and 127.0.0.0/8 or ::1. False for "none". */
+bool addr_is_any(const struct ip_addr *addr);
+bool addr_is_loopback(const struct ip_addr *addr);
+
 /* Parses "192.0.2.1" or "2001:db8::1", nothing around it. False leaves *out untouched. */
 bool addr_parse(const char *text, struct ip_addr *out);
 

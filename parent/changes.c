@@ -7,6 +7,7 @@
 #include "parent/firewall.h"
 #include "parent/host.h"
 #include "parent/policy.h"
+#include "parent/taken.h"
 #include "parent/uplink.h"
 #include "runtime/base/reload.h"
 
@@ -22,7 +23,7 @@ static bool serve_policy(struct parent_config *config, char *text, struct failur
     enum rules_backend used;
 
     next = *config;
-    if (!parent_policy_take(&next, text, failure))
+    if (!parent_policy_take(&next, text, failure) || !taken_check(&next, config, failure))
         return false;
     struct rules_values *values = firewall_values(&next);
     bool done = rules_apply(&firewall_rules, next.firewall, values, &used, failure);

@@ -7,6 +7,7 @@
 #include "parent/addresses.h"
 #include "parent/enclave.h"
 #include "parent/host.h"
+#include "parent/taken.h"
 #include "parent/uplink.h"
 #include "runtime/lane/check_path.h"
 
@@ -31,6 +32,15 @@ static void check_uplink(struct check_report *report, const struct parent_config
     netdev_close(&netdev);
     check_optional(report, error == 0 && uplink.mtu != 0, "uplink",
                    "no default route yet; enclaves use an MTU of 1500 until there is one");
+}
+
+static void check_published(struct check_report *report, const struct parent_config *config)
+{
+    struct failure failure = {""};
+    bool free = taken_check(config, NULL, &failure);
+
+    if (config->publish_count > 0)
+        check_required(report, free, "published ports", failure.text);
 }
 
 static bool uses_vsock(const struct parent_config *config)
@@ -75,6 +85,7 @@ int check_parent(const struct parent_config *config)
                        "load vhost_vsock (QEMU) or start from a Nitro instance");
     check_rules(&report, config);
     check_uplink(&report, config);
+    check_published(&report, config);
     print_enclaves(config);
     host_shadows(config, print_shadow, NULL);
     return check_finish(&report);

@@ -293,9 +293,10 @@ const struct option_spec parent_options[] = {
      "may be any) or unix:PATH (the socket to listen on,\n"
      "which is root's or USER's)",
      OPTION_IS_CALL(set_enclave, print_enclave)},
-    {"publish", "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]",
+    {"publish", "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp][,force]",
      "forward ports of this host to an enclave, for example\n"
-     "443:443 or web=8000-8010:8000-8010/udp; may be repeated",
+     "443:443 or web=8000-8010:8000-8010/udp; may be repeated.\n"
+     "force also takes a port that a program listens on",
      OPTION_IS_CALL(parent_policy_set_publish, parent_policy_print_publish), .reload = true},
     {"pool", "NETWORK", "IPv4 addresses for enclaves, or none (default:\n" DEFAULT_POOL4 ")",
      OPTION_IS_CALL(set_pool4, print_pool4)},

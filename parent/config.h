@@ -37,6 +37,7 @@ struct publish_entry {
     struct ip_addr listen;           /* "none": every local address of the enclave's families */
     const char *protocol;            /* "tcp" or "udp" */
     uint16_t first, last, to_first;
+    bool force; /* also what a program of this host listens on */
 };
 
 struct parent_config {

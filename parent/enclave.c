@@ -88,6 +88,10 @@ static int set_up_family(struct enclave *enclave, const struct enclave_context *
     if (address->version == 0)
         return 0;
     int error = netdev_address_only(context->netdev, enclave->device_index, &own);
+    /* This host's own programs reach published ports at 127.0.0.1. Nothing else gets in by it: the
+     * policy drops what an enclave sends to loopback, and so does the INPUT chain. */
+    if (error == 0 && address->version == 4)
+        error = netdev_route_loopback(context->netdev, enclave->device_index);
     if (error == 0)
         error = netdev_neighbour(context->netdev, enclave->device_index, address, &nobody);
     return error < 0 ? error : netdev_route(context->netdev, &route);

@@ -87,13 +87,19 @@ static bool peers_allowed(const struct parent_config *config)
     return false;
 }
 
+/* What stands for every address of a family is no address that a packet could name. */
+static struct ip_addr named_address(const struct ip_addr *listen)
+{
+    return addr_is_any(listen) ? (struct ip_addr){0} : *listen;
+}
+
 static void set_publish_family(struct rules_values *values, const struct parent_config *config,
                                const struct publish_entry *entry, int version)
 {
     const struct enclave_entry *enclave = parent_config_find(config, entry->enclave);
     struct rules_publish publish = {
         .protocol = entry->protocol,
-        .listen = entry->listen,
+        .listen = named_address(&entry->listen),
         .first = entry->first,
         .last = entry->last,
         .to = parent_config_address(config, version, enclave->index),

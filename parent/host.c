@@ -83,22 +83,19 @@ static bool tell(struct shadows *shadows, const char *what, const char *ports)
     return ++shadows->count < SHADOWS_MAX;
 }
 
-static bool on_listener(const char *protocol, const struct ip_addr *address, uint16_t port,
-                        void *context)
+static bool on_listener(const struct listener *listener, void *context)
 {
-    static const struct ip_prefix loopback4 = {{.version = 4, .bytes = {127}}, 8};
-    static const struct ip_prefix loopback6 = {{.version = 6, .bytes = {[15] = 1}}, 128};
     struct shadows *shadows = context;
+    uint16_t port = listener->port;
     char ports[24];
 
-    if (!in_range(shadows->config, port, port) || prefix_contains(&loopback4, address) ||
-        prefix_contains(&loopback6, address))
+    if (!in_range(shadows->config, port, port) || addr_is_loopback(&listener->address))
         return true;
     for (unsigned i = 0; i < shadows->count; i++)
         if (shadows->seen[i] == port)
             return true;
     shadows->seen[shadows->count] = port;
-    snprintf(ports, sizeof ports, "%u/%s", port, protocol);
+    snprintf(ports, sizeof ports, "%u/%s", port, listener->protocol);
     return tell(shadows, "the service at port", ports);
 }
 

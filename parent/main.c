@@ -24,6 +24,7 @@
 #include "parent/host.h"
 #include "parent/overlap.h"
 #include "parent/session.h"
+#include "parent/taken.h"
 #include "parent/uplink.h"
 #include "runtime/base/daemon.h"
 #include "runtime/host/kernel_share.h"
@@ -189,8 +190,8 @@ static bool open_all(void *context, struct failure *failure)
 
     raise_descriptor_limit();
     host_shadows(config, warn, NULL);
-    if (!watch_devices(parent, failure) || !set_sysctls(config, failure) ||
-        !apply_rules(config, &parent->commands.firewall, failure))
+    if (!taken_check(config, NULL, failure) || !watch_devices(parent, failure) ||
+        !set_sysctls(config, failure) || !apply_rules(config, &parent->commands.firewall, failure))
         return false;
     sessions->loop = &parent->daemon.loop;
     sessions->context.config = config;

@@ -86,6 +86,10 @@ bool parent_policy_check(const struct parent_config *config, struct failure *fai
         if (entry->index == 0)
             return failure_set(failure, "--publish: an enclave of any CID has no fixed address; "
                                         "configure it by its own CID");
+        if (publish->listen.version == 6 && addr_is_loopback(&publish->listen))
+            return failure_set(failure,
+                               "--publish: [::1]: the kernel lets no packet from ::1 leave "
+                               "the host; 127.0.0.1 can be published");
         if ((publish->listen.version == 4 && config->pool4.addr.version == 0) ||
             (publish->listen.version == 6 && config->pool6.addr.version == 0))
             return failure_set(failure,
@@ -146,6 +150,7 @@ static bool has_publish(const struct parent_config *config, const char *value, u
         struct publish_entry entry = config->publish[*index];
         bool same_enclave = parent_config_find(config, entry.enclave) == enclave;
         memcpy(entry.enclave, wanted.enclave, sizeof(entry.enclave));
+        entry.force = wanted.force;
         if (same_enclave &&
             strcmp(publish_format(&entry, other), publish_format(&wanted, text)) == 0)
             return true;

@@ -24,6 +24,17 @@ static bool parse_ports(const char *text, uint16_t *first, uint16_t *last)
     return true;
 }
 
+/* Cuts ",force" off the end. */
+static bool parse_force(char *text)
+{
+    char *comma = strrchr(text, ',');
+
+    if (comma == NULL || strcmp(comma, ",force") != 0)
+        return false;
+    *comma = '\0';
+    return true;
+}
+
 /* Cuts "/tcp" or "/udp" off the end. */
 static bool parse_protocol(char *text, const char **protocol)
 {
@@ -60,6 +71,7 @@ bool publish_parse(const char *text, struct publish_entry *out, struct failure *
 
     if ((size_t)snprintf(copy, sizeof(copy), "%s", text) >= sizeof(copy))
         return failure_set(failure, "is too long");
+    entry.force = parse_force(copy);
     equals = strchr(copy, '=');
     if (equals != NULL) {
         *equals = '\0';
@@ -97,16 +109,32 @@ const char *publish_format(const struct publish_entry *entry, char *out)
 
     if (entry->listen.version != 0)
         endpoint_host(&entry->listen, listen);
-    snprintf(out, PUBLISH_TEXT_BYTES, "%s%s%s%s%s:%s/%s", entry->enclave,
+    snprintf(out, PUBLISH_TEXT_BYTES, "%s%s%s%s%s:%s/%s%s", entry->enclave,
              entry->enclave[0] ? "=" : "", listen, listen[0] ? ":" : "",
              format_ports(entry->first, entry->last, outside, sizeof(outside)),
-             format_ports(entry->to_first, to_last, inside, sizeof(inside)), entry->protocol);
+             format_ports(entry->to_first, to_last, inside, sizeof(inside)), entry->protocol,
+             entry->force ? ",force" : "");
     return out;
+}
+
+bool publish_covers(const struct publish_entry *entry, const struct ip_addr *address, uint16_t port)
+{
+    if (port < entry->first || port > entry->last)
+        return false;
+    if (entry->listen.version == 0)
+        return true;
+    return entry->listen.version == address->version &&
+           (addr_is_any(&entry->listen) || addr_is_any(address) ||
+            addr_equal(&entry->listen, address));
 }
 
 bool publish_overlap(const struct publish_entry *a, const struct publish_entry *b)
 {
     if (strcmp(a->protocol, b->protocol) != 0 || a->first > b->last || b->first > a->last)
         return false;
-    return a->listen.version == 0 || b->listen.version == 0 || addr_equal(&a->listen, &b->listen);
+    if (a->listen.version == 0 || b->listen.version == 0)
+        return true;
+    return a->listen.version == b->listen.version &&
+           (addr_is_any(&a->listen) || addr_is_any(&b->listen) ||
+            addr_equal(&a->listen, &b->listen));
 }

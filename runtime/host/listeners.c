@@ -13,25 +13,42 @@
 
 struct search {
     const char *protocol;
-    bool (*visit)(const char *protocol, const struct ip_addr *address, uint16_t port,
-                  void *context);
+    bool (*visit)(const struct listener *listener, void *context);
     void *context;
 };
+
+static const struct nlattr *attribute(const struct nlmsghdr *message, uint16_t type, size_t bytes)
+{
+    const struct nlattr *found;
+
+    mnl_attr_for_each(
+        found, message,
+        sizeof(struct inet_diag_msg)) if (mnl_attr_get_type(found) ==
+                                          type) return mnl_attr_get_payload_len(found) >= bytes
+        ? found
+        : NULL;
+    return NULL;
+}
 
 static int on_socket(const struct nlmsghdr *message, void *context)
 {
     const struct search *search = context;
     const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
-    struct ip_addr address = {0};
+    struct listener listener = {.protocol = search->protocol};
 
     if (message->nlmsg_type != SOCK_DIAG_BY_FAMILY ||
         mnl_nlmsg_get_payload_len(message) < sizeof(*socket))
         return MNL_CB_OK;
-    address.version = socket->idiag_family == AF_INET ? 4 : 6;
-    memcpy(address.bytes, socket->id.idiag_src, address.version == 4 ? 4 : 16);
-    return search->visit(search->protocol, &address, ntohs(socket->id.idiag_sport), search->context)
-               ? MNL_CB_OK
-               : MNL_CB_STOP;
+    const struct nlattr *own = attribute(message, INET_DIAG_SKV6ONLY, 1);
+    const struct nlattr *cgroup = attribute(message, INET_DIAG_CGROUP_ID, 8);
+    listener.address.version = socket->idiag_family == AF_INET ? 4 : 6;
+    memcpy(listener.address.bytes, socket->id.idiag_src, listener.address.version == 4 ? 4 : 16);
+    listener.both_families = listener.address.version == 6 && addr_is_any(&listener.address) &&
+                             !(own != NULL && mnl_attr_get_u8(own) != 0);
+    listener.port = ntohs(socket->id.idiag_sport);
+    listener.inode = socket->idiag_inode;
+    listener.cgroup = cgroup != NULL ? mnl_attr_get_u64(cgroup) : 0;
+    return search->visit(&listener, search->context) ? MNL_CB_OK : MNL_CB_STOP;
 }
 
 static int ask(struct mnl_socket *socket, uint8_t family, uint8_t protocol, uint32_t states,
@@ -55,9 +72,7 @@ static int ask(struct mnl_socket *socket, uint8_t family, uint8_t protocol, uint
     return bytes < 0 || result == MNL_CB_ERROR ? -errno : 0;
 }
 
-int listeners_each(bool (*visit)(const char *protocol, const struct ip_addr *address, uint16_t port,
-                                 void *context),
-                   void *context)
+int listeners_each(bool (*visit)(const struct listener *listener, void *context), void *context)
 {
     static const struct {
         const char *name;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <stdio.h>
@@ -359,6 +360,22 @@ static int quiet_ipv6(struct netdev *nd, int ifindex, const char *name)
     write_ipv6_conf(name, "accept_ra", "0");
     write_ipv6_conf(name, "autoconf", "0");
     return result;
+}
+
+int netdev_route_loopback(struct netdev *nd, int ifindex)
+{
+    struct request request;
+    struct ifinfomsg *info = request_begin(&request, RTM_SETLINK, 0, sizeof(*info));
+
+    info->ifi_index = ifindex;
+    struct nlattr *specs = mnl_attr_nest_start(request.header, IFLA_AF_SPEC);
+    struct nlattr *ipv4 = mnl_attr_nest_start(request.header, AF_INET);
+    struct nlattr *values = mnl_attr_nest_start(request.header, IFLA_INET_CONF);
+    mnl_attr_put_u32(request.header, IPV4_DEVCONF_ROUTE_LOCALNET, 1);
+    mnl_attr_nest_end(request.header, values);
+    mnl_attr_nest_end(request.header, ipv4);
+    mnl_attr_nest_end(request.header, specs);
+    return netdev_talk(nd, &request, NULL, NULL);
 }
 
 static int create_veth(struct netdev *nd, const struct veth_spec *spec)

@@ -54,6 +54,8 @@ int netdev_delete(struct netdev *nd, const char *name, const char *alias);
 
 int netdev_index(const char *name); /* > 0, or negative errno */
 int netdev_set_up(struct netdev *nd, int ifindex, bool up);
+/* A packet may have a source in 127.0.0.0/8 on this device, and an answer that destination. */
+int netdev_route_loopback(struct netdev *nd, int ifindex);
 int netdev_set_mtu(struct netdev *nd, int ifindex, uint32_t mtu);
 
 /*

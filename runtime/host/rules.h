@@ -38,7 +38,8 @@ void rules_group_set(struct rules_values *values, const char *name, const char *
 /*
  * One published port or range, as a group of list "publish4" or "publish6", after the family of to.
  * The range [first, last] of any local address, or of listen if its version is not 0, is mapped one
- * to one to the range of the same size at to_first.
+ * to one to the range of the same size at to_first. What listens on loopback is for this host
+ * alone.
  */
 struct rules_publish {
     const char *protocol; /* "tcp" or "udp" */

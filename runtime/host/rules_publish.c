@@ -58,6 +58,7 @@ void rules_publish(struct rules_values *values, const struct rules_publish *p)
     rules_group_set(values, "proto", "%s", p->protocol);
     rules_group_set(values, "listen", "%s",
                     p->listen.version == 0 ? "" : addr_format(&p->listen, listen));
+    rules_group_set(values, "outside", "%s", addr_is_loopback(&p->listen) ? "" : "yes");
     rules_group_set(values, "to", "%s", address);
     set_range(values, "ports", '-', p->first, p->last);
     set_range(values, "ports_colon", ':', p->first, p->last);

@@ -179,6 +179,40 @@ def test_publish_and_unpublish(topology, workshop):
         assert reach(topology.internet, PARENT_ADDRESS[4], 7124)
 
 
+def test_a_port_is_not_taken_from_a_program(topology, workshop):
+    """Not while it runs, nor at its start, unless force says so; the program is named."""
+    tunnel = workshop.tunnel(publish=())
+    said = f"from python3 (PID {os.getpid()})"
+    with topology.parent.listen(4, 7122), topology.parent.datagram(6, port=7123), \
+            tunnel.enclave.namespace.listen(4, 80):
+        for ports in ("7122:80", "e2=7000-7200:7000-7200", "0.0.0.0:7122:80", "7123:80/udp"):
+            done = ctl(tunnel, "parent", "publish", ports, check=False)
+            assert done.returncode == 1 and said in done.stderr, done.stderr
+        ctl(tunnel, "parent", "publish", "7123:80")
+        ctl(tunnel, "parent", "unpublish", "7123:80")
+        ctl(tunnel, "parent", "publish", "7122:80,force")
+        assert status(tunnel, "parent")["publish"] == ["7122:80/tcp,force"]
+        assert reach(topology.internet, PARENT_ADDRESS[4], 7122)
+        ctl(tunnel, "parent", "unpublish", "7122:80")
+        tunnel.parent.stop()
+        start = [*tunnel.parent.command, "--publish", "7122:80"]
+        done = topology.parent.run(start, check=False, patience=60)
+        assert done.returncode == 1 and said in done.stderr, done.stderr
+        done = topology.parent.run([*start, "--check"], check=False)
+        assert done.returncode == 1 and said in done.stdout, done.stdout
+
+
+def test_publish_every_address_of_a_family_and_loopback(topology, workshop):
+    tunnel = workshop.tunnel(publish=("0.0.0.0:7123:80", "[::]:7124:80", "127.0.0.1:7125:80"))
+    for version, port, address in ((4, 7123, PARENT_ADDRESS[4]), (6, 7124, PARENT_ADDRESS[6])):
+        with tunnel.enclave.namespace.listen(version, 80):
+            topology.internet.connect(version, address, port).close()
+    with tunnel.enclave.namespace.listen(4, 80):
+        assert reach(topology.parent, "127.0.0.1", 7123)
+        assert reach(topology.parent, "127.0.0.1", 7125)
+        assert not reach(topology.internet, PARENT_ADDRESS[4], 7125)
+
+
 @pytest.mark.parametrize("user", [(), ("--user", "nobody")], ids=["root", "nobody"])
 def test_allow_and_disallow(topology, workshop, user):
     tunnel = workshop.tunnel(parent_arguments=user)

@@ -55,6 +55,8 @@ def values(allow=(), opened=(), peers="", nat="1", families=(4, 6), connected=()
         words += [f"publish=tcp,-,8080-8080,{to},80", f"publish=udp,-,5300-5300,{to},53",
                   f"publish=tcp,-,7000-7003,{to},9000", f"publish=udp,-,7100-7103,{to},7100",
                   f"publish=tcp,{PARENT_SECOND[version]},8443-8443,{to},8443"]
+        if version == 4:
+            words.append(f"publish=tcp,127.0.0.1,8444-8444,{to},8444")
     return words
 
 
@@ -93,7 +95,8 @@ class Network:
         for version in (4, 6):
             self.parent.ip(f"-{version} route add default via {NEXT_HOP[version]}")
             self.internet.ip(f"-{version} route add {POOL[version]} via {PARENT[version]}")
-        for name in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        for name in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding",
+                     "net.ipv4.conf.cwin2.route_localnet"):
             self.parent.sysctl(name, 1)
         # The neighbours' link-layer addresses are given, as the daemon gives them: the rules drop
         # everything that is for the parent itself, neighbour solicitations too.
@@ -287,8 +290,34 @@ def test_listen_address(rules, version):
 def test_published_port_is_reached_from_the_parent_itself(rules, version):
     exchange(rules.parent, version, PARENT[version], 8080, rules.enclave, 80)
     exchange(rules.parent, version, PARENT_SECOND[version], 8443, rules.enclave)
-    with rules.enclave.listen(version, 80), pytest.raises(ConnectionRefusedError):
-        rules.parent.connect(version, {4: "127.0.0.1", 6: "::1"}[version], 8080)
+
+
+def test_published_port_is_reached_from_the_parents_loopback(rules):
+    """The enclave sees the gateway: no answer could go to 127.0.0.1."""
+    for port, inner in ((8080, 80), (8444, 8444)):
+        peer = exchange(rules.parent, 4, "127.0.0.1", port, rules.enclave, inner)
+        assert peer == GATEWAY[4]
+    with rules.enclave.datagram(4, port=53) as server, rules.parent.datagram(4) as client:
+        client.connect(("127.0.0.1", 5300))
+        client.send(b"query")
+        data, source = server.recvfrom(100)
+        assert (data, source[0]) == (b"query", GATEWAY[4])
+        server.sendto(b"answer", source)
+        assert client.recv(100) == b"answer"
+
+
+def test_port_of_the_loopback_address_is_no_one_elses(rules):
+    with rules.enclave.listen(4, 8444):
+        for client in (rules.internet, rules.parent):
+            with pytest.raises(ConnectionRefusedError):
+                client.connect(4, PARENT[4], 8444)
+    nothing_arrives(rules.enclave2, 4, PARENT[4], 8444, rules.enclave)
+
+
+def test_the_loopback_of_ipv6_stays_the_hosts(rules):
+    """The kernel lets no packet from ::1 leave: a rule would only take the port away."""
+    with rules.enclave.listen(6, 80), pytest.raises(ConnectionRefusedError):
+        rules.parent.connect(6, "::1", 8080)
 
 
 def test_enclave_address_is_no_way_in(rules, version):

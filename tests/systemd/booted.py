@@ -130,6 +130,10 @@ class Machine:
         self.write(f"/etc/systemd/system/{unit}.service.d/{name}.conf", text)
         self.run("systemctl", "daemon-reload")
 
+    def remove_drop_in(self, unit):
+        self.run("rm", "-r", f"/etc/systemd/system/{unit}.service.d")
+        self.run("systemctl", "daemon-reload")
+
     def journal(self, unit, *arguments):
         return self.run("journalctl", "--no-pager", "--output=cat", f"--unit={unit}",
                         *arguments).stdout

@@ -79,7 +79,7 @@ def test_watchdog(pair, side):
         machine.run("kill", "-STOP", old)
         machine.wait_restarted(unit, old)
     assert "Watchdog timeout" in machine.journal(unit)
-    machine.drop_in(unit, "")
+    machine.remove_drop_in(unit)
     machine.run("systemctl", "restart", unit)
     pair.wait_up()
 

@@ -33,6 +33,18 @@ static void parses_addresses(void **state)
     assert_int_equal(addr_bits(&(struct ip_addr){0}), 0);
 }
 
+static void knows_special_addresses(void **state)
+{
+    (void)state;
+    struct ip_addr none = {0}, any4 = addr("0.0.0.0"), any6 = addr("::");
+    struct ip_addr low = addr("127.255.0.1"), six = addr("::1"), other = addr("128.0.0.1");
+
+    assert_true(addr_is_any(&any4) && addr_is_any(&any6));
+    assert_false(addr_is_any(&none) || addr_is_any(&low) || addr_is_any(&six));
+    assert_true(addr_is_loopback(&low) && addr_is_loopback(&six));
+    assert_false(addr_is_loopback(&none) || addr_is_loopback(&any6) || addr_is_loopback(&other));
+}
+
 static void refuses_bad_addresses(void **state)
 {
     (void)state;
@@ -190,6 +202,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parses_addresses),
+        cmocka_unit_test(knows_special_addresses),
         cmocka_unit_test(refuses_bad_addresses),
         cmocka_unit_test(parses_prefixes),
         cmocka_unit_test(formats_what_it_parses),

@@ -52,6 +52,43 @@ static void test_syntax(void **state)
     assert_entry("web=192.0.2.1:80-81:90-91/udp", "web", "192.0.2.1", "udp", 80, 81, 90);
     assert_entry("my-web.1=[::1]:80:80", "my-web.1", "::1", "tcp", 80, 80, 80);
     assert_entry("5-5:6", "", "none", "tcp", 5, 5, 6);
+    assert_entry("0.0.0.0:443:443", "", "0.0.0.0", "tcp", 443, 443, 443);
+    assert_entry("[::]:443:443/udp,force", "", "::", "udp", 443, 443, 443);
+}
+
+static void test_force(void **state)
+{
+    char text[PUBLISH_TEXT_BYTES];
+    struct publish_entry entry = good("web=22:22,force");
+
+    (void)state;
+    assert_true(entry.force);
+    assert_string_equal(publish_format(&entry, text), "web=22:22/tcp,force");
+    assert_false(good("22:22").force);
+    bad("22:22,forced", "is not PORTS:PORTS (1 to 65535, or FIRST-LAST)");
+    bad("22:22,", "is not PORTS:PORTS (1 to 65535, or FIRST-LAST)");
+}
+
+static bool covers(const char *text, const char *address, uint16_t port)
+{
+    struct publish_entry entry = good(text);
+    struct ip_addr addr;
+
+    assert_true(addr_parse(address, &addr));
+    return publish_covers(&entry, &addr, port);
+}
+
+static void test_covers(void **state)
+{
+    (void)state;
+    assert_true(covers("20-25:20-25", "192.0.2.1", 22));
+    assert_true(covers("22:22", "::", 22));
+    assert_false(covers("22:22", "0.0.0.0", 23));
+    assert_true(covers("0.0.0.0:22:22", "127.0.0.1", 22));
+    assert_false(covers("0.0.0.0:22:22", "::1", 22));
+    assert_true(covers("[::]:22:22", "2001:db8::1", 22));
+    assert_true(covers("192.0.2.1:22:22", "0.0.0.0", 22));
+    assert_false(covers("192.0.2.1:22:22", "192.0.2.2", 22));
 }
 
 static void test_rejects(void **state)
@@ -125,6 +162,10 @@ static void test_overlap(void **state)
     assert_true(overlap("a=80:80", "b=80:80"));
     assert_false(overlap("80:80", "80:80/udp"));
     assert_false(overlap("80:80", "81:80"));
+    assert_true(overlap("0.0.0.0:80:80", "192.0.2.1:80:80"));
+    assert_true(overlap("[::]:80:80", "[2001:db8::1]:80:80"));
+    assert_false(overlap("0.0.0.0:80:80", "[::]:80:80"));
+    assert_true(overlap("0.0.0.0:80:80", "80:80"));
     assert_true(overlap("80-90:80-90", "90:1"));
     assert_true(overlap("80-90:80-90", "85:1"));
     assert_true(overlap("80-90:80-90", "80:1"));
@@ -143,7 +184,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_syntax),    cmocka_unit_test(test_rejects),
         cmocka_unit_test(test_long_text), cmocka_unit_test(test_long_name),
-        cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_overlap),   cmocka_unit_test(test_force),
+        cmocka_unit_test(test_covers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
