@@ -3,7 +3,7 @@
 """Rules of this tree that no compiler knows.
 
 lint.py CHECK      one of: layers, licence, format, shell, places, merged, errors,
-                   columns, code_map
+                   columns, tested, code_map
 Exit status 77: the tool that the check needs is not installed.
 """
 import re
@@ -171,6 +171,24 @@ def errors():
                     "with a struct failure a function returns bool"
 
 
+def unit_programs(name):
+    """What a unit test program of a product file may be called, best one first."""
+    top, *folders, file = name.removesuffix(".c").split("/")
+    plain = file if top == "runtime" else f"{top}_{file}"
+    return [f"tests/unit/{plain}.c", f"tests/unit/{'_'.join([top, *folders, file])}.c"]
+
+
+def tested():
+    """Every product file has a unit test program, or stands in tests/unit/elsewhere.txt."""
+    table = ROOT / "tests/unit/elsewhere.txt"
+    elsewhere = [line.split() for _, line in lines(table) if not line.startswith("#")]
+    for path in files(".c"):
+        name = str(path.relative_to(ROOT))
+        tests = unit_programs(name) + [test for start, test in elsewhere if name.startswith(start)]
+        if name.split("/")[0] in PRODUCT and not any((ROOT / test).is_file() for test in tests):
+            yield path, 1, f"needs {tests[0]}, or a line in {table.relative_to(ROOT)}"
+
+
 def code_map():
     """docs/code-map.md names every file of the products once, and no other."""
     page = ROOT / "docs/code-map.md"
@@ -189,7 +207,7 @@ def code_map():
 
 
 CHECKS = {"layers": layers, "licence": licence, "format": formatted, "shell": shell, "places": places,
-          "merged": merged, "errors": errors, "columns": columns,
+          "merged": merged, "errors": errors, "columns": columns, "tested": tested,
           "code_map": code_map}
 
 
