@@ -191,7 +191,8 @@ def test_help(tool):
 
 def test_words_are_those_of_the_daemons():
     """--check of a daemon and this tool name the same thing by the same name, with the same end."""
-    daemons = (ROOT / "enclave/check.c").read_text() + (ROOT / "runtime/base/check.c").read_text()
+    daemons = "".join((ROOT / path).read_text() for path in ("enclave/check.c",
+                                                             "runtime/lane/check_path.c"))
     table = (TOOLS / "check").read_text()
     for name in ("io_uring", "AF_PACKET with PACKET_VNET_HDR", "vsock", "NFQUEUE", "tc program"):
         assert f'"{name}"' in daemons and f"|{name}|" in table
