@@ -181,6 +181,8 @@ wait_until_settled() {
     local state='' tries
     for ((tries = 0; tries < 100; tries++)); do
         state=$(control_supervisor status "$1" 2>/dev/null | awk '{print $2}')
+        # One that fails after a second is started again at once: no look need ever see it stopped.
+        ! grep -qF "exited: $1 (" "$run/supervisord.log" || return 1
         case $state in
         BACKOFF | FATAL | EXITED) return 1 ;;
         RUNNING) grep -q ': ready' "$run/$1.log" && return 0 ;;

@@ -38,9 +38,9 @@ class Launched:
     def __init__(self, topology, directory):
         self.topology, self.run_directory = topology, File(directory) / "launch"
 
-    def call(self, *arguments):
+    def call(self, *arguments, build=BUILD):
         environment = {**os.environ, "CAUSEWAY_LAUNCH_DIR": str(self.run_directory),
-                       "CAUSEWAY_BUILD": str(BUILD)}
+                       "CAUSEWAY_BUILD": str(build)}
         return subprocess.run(["ip", "netns", "exec", self.topology.parent.name, LAUNCH,
                                *arguments], capture_output=True, text=True, check=False,
                               env=environment, timeout=PATIENCE * 4)
@@ -239,6 +239,19 @@ def launched(topology, tmp_path):
     made = Launched(topology, tmp_path)
     yield made
     made.call("stop")
+
+
+def test_slow_failure_is_a_failure(launched, tmp_path):
+    """A program that supervisord calls RUNNING before it fails, again and again."""
+    program = File(tmp_path) / "parent/causeway-parent"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n"
+                       'case "$*" in *--check | *--print-config) exit ;; esac\n'
+                       "sleep 2; echo no such luck; exit 1\n")
+    program.chmod(0o755)
+    done = launched.call("start", "--manager", "supervisord", build=tmp_path)
+    assert (done.returncode, "no such luck" in done.stderr) == (1, True), done.stderr
+    assert not launched.run_directory.exists()
 
 
 @pytest.mark.parametrize("arguments, status, sentence", [
