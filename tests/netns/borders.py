@@ -193,14 +193,22 @@ class Peer:
     def settle(self, version, address=None):
         """Whatever was sent before has been through the parent's daemon and kernel: an echo that
         was sent behind it has come back. The echo is one that every policy lets through."""
-        self._echoes += 1
-        target, identifier, sequence = address or INTERNET[version], os.getpid() & 0xffff, \
-            self._echoes
-        wanted = struct.pack("!HH", identifier, sequence)
-        self.send(echo(self.address[version], target, identifier, sequence))
-        wait_for(lambda: self.saw(lambda p: p.version == version and
-                                  p.icmp_type == ECHO_REPLY[version] and
-                                  p.payload[4:8] == wanted), "the echo behind it")
+        target, identifier, first = address or INTERNET[version], os.getpid() & 0xffff, \
+            self._echoes + 1
+        due = 0.0
+
+        def answered():
+            """Any of them serves; a network may lose one."""
+            nonlocal due
+            if time.monotonic() >= due:
+                self._echoes += 1
+                self.send(echo(self.address[version], target, identifier, self._echoes))
+                due = time.monotonic() + 1
+            wanted = [struct.pack("!HH", identifier, number)
+                      for number in range(first, self._echoes + 1)]
+            return self.saw(lambda p: p.version == version and
+                            p.icmp_type == ECHO_REPLY[version] and p.payload[4:8] in wanted)
+        wait_for(answered, "the echo behind it")
 
     def close(self):
         try:
@@ -307,11 +315,17 @@ class HostileParent:
         """What was sent before has been through the enclave's daemon and kernel: it answered an
         echo that was sent behind it."""
         count = len(self.packets)
-        self.send(echo(source, address, os.getpid() & 0xffff, count & 0xffff))
         wanted = struct.pack("!HH", os.getpid() & 0xffff, count & 0xffff)
-        wait_for(lambda: any(packet.icmp_type == ECHO_REPLY[packet.version] and
-                             packet.payload[4:8] == wanted for packet in self.packets[count:]),
-                 "the echo behind it")
+        due = 0.0
+
+        def answered():
+            nonlocal due
+            if time.monotonic() >= due:
+                self.send(echo(source, address, os.getpid() & 0xffff, count & 0xffff))
+                due = time.monotonic() + 1
+            return any(packet.icmp_type == ECHO_REPLY[packet.version] and
+                       packet.payload[4:8] == wanted for packet in self.packets[count:])
+        wait_for(answered, "the echo behind it")
 
     def close(self):
         self._listener.shutdown(socket.SHUT_RDWR)

@@ -6,6 +6,7 @@ import os
 import re
 
 import pytest
+from netns import PATIENCE
 from topology import INTERNET, PARENT, PARENT_SECOND, ROUTER_IN
 from traffic import Path, datagram_echo, listens, next_port, nginx, program
 
@@ -45,14 +46,14 @@ def test_curl(tunnel, web, version):
 
 def test_ping(tunnel, version):
     out = tunnel.enclave.namespace.run(
-        ["ping", f"-{version}", "-c5", "-i0.01", "-W5", "-s", "1200", INTERNET[version]])
+        ["ping", f"-{version}", "-c5", "-i0.01", f"-W{PATIENCE:.0f}", "-s", "1200", INTERNET[version]])
     assert "5 received" in out and "DUP" not in out
 
 
 @pytest.mark.parametrize("size", [0, 8, 1472, 4000, 60000])
 def test_ping_sizes(tunnel, version, size):
     out = tunnel.enclave.namespace.run(
-        ["ping", f"-{version}", "-c2", "-i0.01", "-W5", "-s", size, INTERNET[version]])
+        ["ping", f"-{version}", "-c2", "-i0.01", f"-W{PATIENCE:.0f}", "-s", size, INTERNET[version]])
     assert "2 received" in out
 
 
