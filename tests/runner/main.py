@@ -91,11 +91,14 @@ def show(run, outcomes, began):
     for job, outcome in outcomes.items():
         for name in outcome.failed:
             print(f"FAILED {job}: {name}")
+            print("".join(f"    {line}\n" for line in outcome.reasons.get(name, "").splitlines()), end="")
         if outcome.broken:
             print(f"FAILED {job}: {outcome.broken}")
     slowest = sorted(outcomes, key=lambda job: -outcomes[job].seconds)[:SLOWEST]
     longest = ", ".join(f"{job} {outcomes[job].seconds:.0f} s" for job in slowest)
-    print(f"{(time.monotonic() - began) / 60:.1f} minutes, {run.jobs} jobs side by side; "
+    used = sum(outcome.processor for outcome in outcomes.values())
+    print(f"{(time.monotonic() - began) / 60:.1f} minutes, {used / 60:.1f} of a processor, "
+          f"{run.jobs} jobs side by side; "
           f"the longest: {longest}")
     line, status = closing_line(outcomes.values())
     print(line)

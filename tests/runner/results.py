@@ -8,19 +8,30 @@ import json
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 
+REASON_LINES, REASON_WIDTH = 6, 200
+
 
 @dataclass
 class Outcome:
     """One job's tests."""
     passed: int = 0
     failed: list = field(default_factory=list)  # names
+    reasons: dict = field(default_factory=dict)  # {name: the first lines of what it said}
     skipped: int = 0
     broken: str = ""      # why the job itself failed, where no test shows it
     output: str = ""
     seconds: float = 0.0
+    processor: float = 0.0  # seconds of it, all its processes that have been waited for
 
     def is_good(self):
         return not self.failed and not self.broken
+
+
+def reason(case):
+    """What a test case's failure said: it stands beside its name at the end of the run, since the
+    middle of a long output is what gets lost."""
+    said = next((child.get("message") or "" for child in case if child.tag in ("failure", "error")), "")
+    return "\n".join(line[:REASON_WIDTH] for line in said.splitlines()[:REASON_LINES])
 
 
 def read_junit(path):
@@ -33,7 +44,9 @@ def read_junit(path):
     for case in root.iter("testcase"):
         kinds = {child.tag for child in case}
         if kinds & {"failure", "error"}:
-            found.failed.append(f"{case.get('classname')} {case.get('name')}")
+            name = f"{case.get('classname')} {case.get('name')}"
+            found.failed.append(name)
+            found.reasons[name] = reason(case)
         elif "skipped" in kinds:
             found.skipped += 1
         else:

@@ -27,6 +27,7 @@ class Running:
         self.log_path = run.directory / f"{job.name}.log"
         self.began = time.monotonic()
         self.is_late = False
+        self.processor = 0.0
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
                 job.command(run), cwd=run.root, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -39,6 +40,15 @@ class Running:
         except ProcessLookupError:
             pass
 
+    def has_ended(self):
+        """Reaps it, and notes what it has cost."""
+        if self.process.returncode is None:
+            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+            if pid:
+                self.process.returncode = os.waitstatus_to_exitcode(status)
+                self.processor = usage.ru_utime + usage.ru_stime
+        return self.process.returncode is not None
+
     def check_limit(self):
         if not self.is_late and time.monotonic() - self.began > LIMIT_SECONDS:
             self.is_late = True
@@ -50,7 +60,7 @@ class Running:
             made = self.job.judge(run, self.process.returncode, output)
         except (OSError, ValueError, KeyError) as problem:
             made = Outcome(broken=f"its results cannot be read: {problem}", output=output)
-        made.seconds = time.monotonic() - self.began
+        made.seconds, made.processor = time.monotonic() - self.began, self.processor
         if self.is_late:
             made.broken = f"ended after {LIMIT_SECONDS // 60} minutes"
         return made
@@ -117,7 +127,7 @@ class Schedule:
             running.check_limit()
             if self.interrupted and time.monotonic() > self.interrupted + GRACE_SECONDS:
                 running.signal(signal.SIGKILL)
-            if running.process.poll() is not None:
+            if running.has_ended():
                 self.running.remove(running)
                 if not self.run.keep:
                     running.signal(signal.SIGKILL)  # what a job leaves that died
@@ -132,7 +142,8 @@ class Schedule:
         whole = None if self.run.only or self.run.failed else outcome.seconds
         self.run.memory.note(job.name, failing, names, whole)
         if outcome.output.strip() or outcome.broken:
-            print(f"\n==== {job.title()} ({outcome.seconds:.0f} s)")
+            print(f"\n==== {job.title()} ({outcome.seconds:.0f} s, "
+                  f"processor {outcome.processor:.0f} s)")
             print(outcome.output.strip())
             if outcome.broken:
                 print(f"FAILED {outcome.broken}")
