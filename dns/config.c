@@ -83,6 +83,30 @@ static void print_upstream(const void *context, struct option_writer *writer)
         option_value(writer, "%s", upstream_format(&config->upstreams[i], text));
 }
 
+static const char *const fallback_names[] = {
+    [DNS_FALLBACK_NONE] = "none",
+    [DNS_FALLBACK_PLAIN] = "plain",
+};
+static_assert(sizeof(fallback_names) / sizeof(fallback_names[0]) == DNS_FALLBACK_COUNT, "names");
+
+static bool set_fallback(void *context, const char *value, struct failure *failure)
+{
+    struct dns_config *config = context;
+
+    for (unsigned i = 0; i < DNS_FALLBACK_COUNT; i++) {
+        if (strcmp(value, fallback_names[i]) != 0)
+            continue;
+        config->fallback = (enum dns_fallback)i;
+        return true;
+    }
+    return failure_set(failure, "is not none or plain");
+}
+
+static void print_fallback(const void *context, struct option_writer *writer)
+{
+    option_value(writer, "%s", fallback_names[((const struct dns_config *)context)->fallback]);
+}
+
 static bool set_host(void *context, const char *value, struct failure *failure)
 {
     struct dns_config *config = context;
@@ -177,6 +201,13 @@ const struct option_spec dns_options[] = {
      "repeated; or resolv-conf[:PATH] for the servers of a file like\n"
      "/etc/resolv.conf (default: what the parent offers)",
      OPTION_IS_CALL(set_upstream, print_upstream), .reload = true},
+    {"fallback", "WORD",
+     "none, or plain: behind upstreams that prove who they are\n"
+     "(tls://, loopback, unix:) there may be others, which are\n"
+     "asked when none of the first can be reached (default: none)",
+     OPTION_IS_CALL(set_fallback, print_fallback), .reload = true},
+    {"tls-only", NULL, "take no upstream but those of tls://", OPTION_IS_FLAG(CONFIG, tls_only),
+     .reload = true},
     {"tls-ca", "PATH",
      "certificates that tls:// upstreams are checked against\n"
      "(default: the system's)",
@@ -190,6 +221,9 @@ const struct option_spec dns_options[] = {
     {"serve-stale", "SECONDS",
      "how long an expired answer may be used when no upstream\nanswers, or off (default: 86400)",
      OPTION_IS_CALL(set_stale, print_stale), .reload = true},
+    {"negative-ttl", "SECONDS",
+     "the longest that \"there is no such name\" is kept (default: 3600)",
+     OPTION_IS_UNSIGNED(CONFIG, negative_seconds, 0, 86400), .reload = true},
     {"timeout", "SECONDS", "answer SERVFAIL after so long (default: 4)",
      OPTION_IS_UNSIGNED(CONFIG, timeout_seconds, 1, 60), .reload = true},
     {"queries", "NUMBER", "unanswered questions in all (default: 4096)",
@@ -226,11 +260,58 @@ static void listen_on_loopback(struct dns_config *config)
     addr_parse("::1", &config->listen[1].address);
 }
 
+/* The first upstream that proves who it is, or the first that does not; NULL: there is none. */
+static const struct upstream_spec *first_upstream(const struct dns_config *config,
+                                                  bool authenticated)
+{
+    for (unsigned i = 0; i < config->upstream_count; i++)
+        if (upstream_is_authenticated(&config->upstreams[i]) == authenticated)
+            return &config->upstreams[i];
+    return NULL;
+}
+
+/* Who can block the one kind of upstream could answer every name as the other. */
+static bool is_mix(const struct dns_config *config, struct failure *failure)
+{
+    const struct upstream_spec *proved = first_upstream(config, true);
+    const struct upstream_spec *plain = first_upstream(config, false);
+    char proved_text[UPSTREAM_TEXT_BYTES], plain_text[UPSTREAM_TEXT_BYTES];
+
+    if (proved == NULL || plain == NULL || config->fallback == DNS_FALLBACK_PLAIN)
+        return false;
+    failure_set(failure,
+                "--upstream: %.200s proves who it is and %.200s does not, so whoever blocks the "
+                "first answers every name; if that is meant, add --fallback plain",
+                upstream_format(proved, proved_text), upstream_format(plain, plain_text));
+    return true;
+}
+
+static bool breaks_tls_only(const struct dns_config *config, struct failure *failure)
+{
+    char text[UPSTREAM_TEXT_BYTES];
+
+    if (!config->tls_only)
+        return false;
+    if (config->upstream_count == 0) {
+        failure_set(failure, "--tls-only needs an --upstream of tls://");
+        return true;
+    }
+    for (unsigned i = 0; i < config->upstream_count; i++)
+        if (config->upstreams[i].kind != UPSTREAM_TLS) {
+            failure_set(failure, "--upstream: %.200s is not tls://, and --tls-only is given",
+                        upstream_format(&config->upstreams[i], text));
+            return true;
+        }
+    return false;
+}
+
 /* What is wrong with options that are right one by one. */
 static bool agree(const struct dns_config *config, struct failure *failure)
 {
     struct ip_addr address;
 
+    if (is_mix(config, failure) || breaks_tls_only(config, failure))
+        return false;
     if (config->upstream_file != NULL && config->upstream_count > 0)
         failure_set(failure, "--upstream: resolv-conf stands alone or not at all");
     else if (config->upstream_file != NULL && config->resolv_conf != NULL &&
@@ -258,6 +339,7 @@ enum options_result dns_config_read_again(void *context, int argc, char **argv, 
         .hosts_file = "/etc/hosts",
         .cache_bytes = DNS_CACHE_BYTES,
         .stale_seconds = DNS_STALE_S,
+        .negative_seconds = DNS_MAX_NEGATIVE_TTL_S,
         .timeout_seconds = 4,
         .client_limit = 1024,
         .queries = 4096,

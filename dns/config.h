@@ -12,14 +12,15 @@
 #include "runtime/base/endpoint.h"
 #include "runtime/base/link.h"
 
-#define DNS_PORT           53
-#define DNS_LISTENERS_MAX  16
-#define DNS_HOSTS_MAX      256 /* --host */
-#define DNS_CLIENTS_MAX    8192
-#define DNS_CACHE_BYTES    (32u << 20)
-#define DNS_STALE_S        86400 /* RFC 8767 5: "between 1 and 3 days" */
-#define DNS_RESOLVERS_FILE "/run/causeway/resolvers"
-#define DNS_CONTROL_PATH   CONTROL_DIRECTORY "/dns.sock"
+#define DNS_PORT               53
+#define DNS_LISTENERS_MAX      16
+#define DNS_HOSTS_MAX          256 /* --host */
+#define DNS_CLIENTS_MAX        8192
+#define DNS_CACHE_BYTES        (32u << 20)
+#define DNS_STALE_S            86400 /* RFC 8767 5: "between 1 and 3 days" */
+#define DNS_MAX_NEGATIVE_TTL_S 3600  /* RFC 2308 5: "one to three hours have been found to work" */
+#define DNS_RESOLVERS_FILE     "/run/causeway/resolvers"
+#define DNS_CONTROL_PATH       CONTROL_DIRECTORY "/dns.sock"
 
 /* Where to listen: an address for UDP and TCP, or a link that streams come over. */
 struct dns_listen {
@@ -30,6 +31,9 @@ struct dns_listen {
 };
 #define DNS_LISTEN_TEXT_BYTES (LINK_TEXT_BYTES + ENDPOINT_TEXT_BYTES)
 
+/* Whether upstreams that prove who they are may have others behind them. */
+enum dns_fallback { DNS_FALLBACK_NONE, DNS_FALLBACK_PLAIN, DNS_FALLBACK_COUNT };
+
 struct dns_config {
     struct daemon_options common; /* values point into its file */
     struct dns_listen listen[DNS_LISTENERS_MAX];
@@ -38,12 +42,15 @@ struct dns_config {
     struct upstream_spec upstreams[UPSTREAMS_MAX];
     unsigned upstream_count;
     const char *upstream_file; /* --upstream resolv-conf: its path; NULL: not given */
-    const char *tls_ca;        /* NULL: the system's */
+    enum dns_fallback fallback;
+    bool tls_only;
+    const char *tls_ca; /* NULL: the system's */
     const char *hosts[DNS_HOSTS_MAX];
     unsigned host_count;
-    const char *hosts_file; /* "none": do not read one */
-    size_t cache_bytes;     /* 0: no cache */
-    unsigned stale_seconds; /* 0: never serve what has expired */
+    const char *hosts_file;    /* "none": do not read one */
+    size_t cache_bytes;        /* 0: no cache */
+    unsigned stale_seconds;    /* 0: never serve what has expired */
+    unsigned negative_seconds; /* longest that a denial is kept */
     unsigned timeout_seconds;
     unsigned client_limit;   /* unanswered questions of one client */
     unsigned queries;        /* unanswered questions in all */

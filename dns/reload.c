@@ -15,6 +15,9 @@ static void copy_settings(struct dns_config *to, const struct dns_config *from)
     memcpy(to->hosts, from->hosts, sizeof(to->hosts));
     to->host_count = from->host_count;
     to->hosts_file = from->hosts_file;
+    to->fallback = from->fallback;
+    to->tls_only = from->tls_only;
+    to->negative_seconds = from->negative_seconds;
     to->stale_seconds = from->stale_seconds;
     to->timeout_seconds = from->timeout_seconds;
     to->common.log_level = from->common.log_level;

@@ -42,7 +42,8 @@ static void print_latencies(const uint64_t latency[UPSTREAM_LATENCY_BUCKETS], FI
 
 static void print_upstream(const struct upstream_stats *stats, FILE *out)
 {
-    fprintf(out, "stats upstream=%s healthy=%d", stats->text, stats->healthy);
+    fprintf(out, "stats upstream=%s healthy=%d doubted=%d", stats->text, stats->healthy,
+            stats->doubted);
 #define X(name, ...) fprintf(out, " " #name "=%" PRIu64, stats->name);
     UPSTREAM_COUNTERS(X)
 #undef X
@@ -163,6 +164,7 @@ static void report_upstream(const struct upstream_stats *stats, struct json *jso
     json_begin(json, NULL);
     json_text(json, "upstream", stats->text);
     json_flag(json, "healthy", stats->healthy);
+    json_flag(json, "doubted", stats->doubted);
 #define X(name, ...) json_number(json, #name, stats->name);
     UPSTREAM_COUNTERS(X)
 #undef X

@@ -295,8 +295,6 @@ static bool read_records(const uint8_t *bytes, size_t length, const struct dns_q
                      (!out->negative || walk.has_soa);
     if (out->negative && walk.negative_ttl_s < out->ttl_s)
         out->ttl_s = walk.negative_ttl_s;
-    if (out->negative && out->ttl_s > DNS_MAX_NEGATIVE_TTL_S)
-        out->ttl_s = DNS_MAX_NEGATIVE_TTL_S;
     out->length = at; /* what stands behind the last record is nobody's */
     return true;
 }

@@ -102,8 +102,6 @@ const char *dns_answer_error_name(enum dns_answer_error error);
 
 #define DNS_MAX_TTL_S 604800 /* RFC 8767 4: more than 7 days is capped */
 
-#define DNS_MAX_NEGATIVE_TTL_S 3600 /* RFC 2308 5: "one to three hours have been found to work" */
-
 /* A TTL field as it is to be taken: seconds up to DNS_MAX_TTL_S; 0 with its top bit set (RFC 2181
  * 8). */
 uint32_t dns_ttl_meaning(uint32_t ttl);

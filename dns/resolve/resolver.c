@@ -47,10 +47,12 @@ void resolver_use(struct resolver *resolver, struct upstreams *upstreams)
     resolver->upstreams = upstreams;
 }
 
-void resolver_change(struct resolver *resolver, struct dns_local *local, uint32_t timeout_ms)
+void resolver_change(struct resolver *resolver, struct dns_local *local, uint32_t timeout_ms,
+                     uint32_t negative_s)
 {
     resolver->config.local = local;
     resolver->config.timeout_ms = timeout_ms;
+    resolver->config.negative_s = negative_s;
 }
 
 unsigned resolver_waiting(const struct resolver *resolver)
@@ -397,12 +399,15 @@ static bool resolves(const struct dns_answer *answer)
 
 /* An answer came: it is kept, and given to those who wait. */
 static void take_answer(struct resolver *resolver, struct fetch *fetch,
-                        const struct dns_answer *answer, uint64_t now_ms)
+                        const struct dns_answer *given, uint64_t now_ms)
 {
+    struct dns_answer capped = *given, *answer = &capped;
     struct dns_counters *counters = resolver->config.counters;
     struct dns_cache_key key = {&fetch->question, fetch->dnssec_ok, fetch->checking_disabled};
     struct dns_stored stored;
 
+    if (answer->negative && answer->ttl_s > resolver->config.negative_s)
+        answer->ttl_s = resolver->config.negative_s;
     if (!resolves(answer) && give_stale(resolver, fetch, now_ms))
         return;
     if (!dns_stored_make(answer, resolver->stored_bytes, resolver->stored_ttls, DNS_RECORDS_MAX,
@@ -435,12 +440,13 @@ static bool ask_again(struct resolver *resolver, struct fetch *fetch, uint64_t n
 }
 
 void resolver_done(void *context, uint64_t token, enum upstream_failure failure,
-                   const struct dns_answer *answer)
+                   const struct dns_answer *answer, const char *from)
 {
     struct resolver *resolver = context;
     struct fetch *fetch = fetches_by_token(resolver->fetches, token);
     uint64_t now_ms = clock_ms();
 
+    (void)from;
     if (fetch == NULL)
         return;
     resolver->failing = failure != UPSTREAM_ANSWERED && failure != UPSTREAM_FULL;

@@ -32,6 +32,7 @@ struct resolver; /* opaque */
 struct resolver_config {
     unsigned queries;         /* waiting clients, and fetches, in all */
     unsigned client_limit;    /* waiting questions of one client */
+    uint32_t negative_s;      /* longest that a denial is kept */
     uint32_t timeout_ms;      /* when a client gets SERVFAIL, and how long upstreams are asked */
     uint32_t keepalive_100ms; /* idle time of streams, told to clients that ask (RFC 7828) */
     struct dns_cache *cache;  /* NULL: none */
@@ -59,7 +60,8 @@ int resolver_timeout(const struct resolver *resolver, uint64_t now_ms);
 void resolver_tick(struct resolver *resolver, uint64_t now_ms);
 
 /* For questions from now on. */
-void resolver_change(struct resolver *resolver, struct dns_local *local, uint32_t timeout_ms);
+void resolver_change(struct resolver *resolver, struct dns_local *local, uint32_t timeout_ms,
+                     uint32_t negative_s);
 
 /* Clients that wait now; questions that the upstreams are working on. */
 unsigned resolver_waiting(const struct resolver *resolver);

@@ -82,6 +82,7 @@ static bool make_resolver(struct dns_server *server, struct failure *failure)
     struct resolver_config resolver = {
         .queries = config->queries,
         .client_limit = config->client_limit,
+        .negative_s = config->negative_seconds,
         .timeout_ms = config->timeout_seconds * 1000,
         .keepalive_100ms = STREAM_IDLE_MS / 100,
         .counters = &server->counters,
@@ -277,7 +278,8 @@ bool dns_server_change(struct dns_server *server, const struct dns_config *fresh
         dns_local_free(local);
         return false;
     }
-    resolver_change(server->resolver, local, fresh->timeout_seconds * 1000);
+    resolver_change(server->resolver, local, fresh->timeout_seconds * 1000,
+                    fresh->negative_seconds);
     dns_local_free(server->local);
     server->local = local;
     if (server->cache != NULL)

@@ -8,6 +8,7 @@
 void health_failed(struct health *health, bool is_refused, uint64_t now_ms, uint16_t jitter)
 {
     health->is_down = true;
+    health->is_doubted = false;
     health->is_refused = is_refused;
     health->retry_ms = now_ms + link_backoff_ms(health->failures, jitter);
     health->failures++;
@@ -16,7 +17,7 @@ void health_failed(struct health *health, bool is_refused, uint64_t now_ms, uint
 
 void health_answered(struct health *health)
 {
-    health->is_down = health->is_refused = false;
+    health->is_down = health->is_refused = health->is_doubted = false;
     health->failures = 0;
     health->silent_count = 0;
 }
@@ -35,11 +36,14 @@ bool health_name_silent(struct health *health, const struct dns_name *name)
 {
     uint32_t hash = hash_of(name);
 
+    if (health->is_doubted)
+        return false;
     for (unsigned i = 0; i < health->silent_count; i++)
         if (health->silent[i] == hash)
             return false;
     health->silent[health->silent_count++] = hash;
-    return health->silent_count == HEALTH_SILENT_NAMES;
+    health->is_doubted = health->silent_count == HEALTH_SILENT_NAMES;
+    return health->is_doubted;
 }
 
 bool health_is_due(const struct health *health, uint64_t now_ms)

@@ -26,6 +26,7 @@ const char *upstream_failure_name(enum upstream_failure failure);
 struct upstream_stats {
     char text[UPSTREAM_TEXT_BYTES];
     bool healthy;
+    bool doubted; /* it leaves many names unanswered */
     UPSTREAM_COUNTERS(COUNTER_MEMBER)
     uint64_t latency_sum_us;
     uint64_t failures[UPSTREAM_FAILURE_COUNT];

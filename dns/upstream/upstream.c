@@ -132,13 +132,18 @@ void upstream_note_silence(struct upstream *upstream, const struct attempt *atte
 {
     if (attempt->state != ATTEMPT_OPEN)
         return;
-    if (upstream->heard_ms < attempt->turn_ms)
+    if (upstream->heard_ms < attempt->turn_ms) {
         upstream_fails(upstream, UPSTREAM_TIMEOUT, "no answer", now_ms);
-    else if (upstream->answer_ms < attempt->turn_ms &&
-             health_name_silent(&upstream->health, &attempt->query->question.name))
-        upstream_fails(upstream, UPSTREAM_TIMEOUT, "no answer to many names", now_ms);
-    else
-        upstream->stats.failures[UPSTREAM_TIMEOUT]++;
+        return;
+    }
+    upstream->stats.failures[UPSTREAM_TIMEOUT]++;
+    if (upstream->answer_ms >= attempt->turn_ms ||
+        !health_name_silent(&upstream->health, &attempt->query->question.name))
+        return;
+    upstream->stats.doubted = true;
+    log_limited(&upstream->log, LOG_LEVEL_WARNING,
+                "upstream %s leaves many names unanswered: the next one is asked with it",
+                upstream->stats.text);
 }
 
 /* ---- connections ---- */
@@ -214,6 +219,7 @@ static void note_alive(struct upstream *upstream, uint64_t now_ms)
                     upstream->stats.text);
     health_answered(&upstream->health);
     upstream->stats.healthy = true;
+    upstream->stats.doubted = false;
     upstream->answer_ms = now_ms;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where questions go: upstreams in order of preference.
+ * Where questions go: upstreams in order of preference, those that prove who they are first.
  */
 #ifndef CAUSEWAY_DNS_UPSTREAM_UPSTREAMS_H
 #define CAUSEWAY_DNS_UPSTREAM_UPSTREAMS_H
@@ -13,11 +13,11 @@ struct upstreams; /* opaque */
 /*
  * Called once per question, never from within upstreams_ask(). With UPSTREAM_ANSWERED *answer is a
  * checked answer to the very question (any rcode; SERVFAIL, REFUSED, NOTIMP and FORMERR only after
- * the other upstreams were tried too), borrowed for the call; otherwise NULL. It may ask; it must
- * not replace or free.
+ * the other upstreams were tried too), borrowed for the call, and `from` names the upstream that
+ * gave it; otherwise both are NULL. It may ask; it must not replace or free.
  */
 typedef void upstream_done(void *context, uint64_t token, enum upstream_failure failure,
-                           const struct dns_answer *answer);
+                           const struct dns_answer *answer, const char *from);
 
 #define UPSTREAM_ATTEMPT_MS 1500
 #define UPSTREAM_HEDGE_MS   25

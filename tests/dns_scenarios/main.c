@@ -229,11 +229,11 @@ static void add_rule(const struct words *words)
 /* ---- questions ---- */
 
 static void done(void *context, uint64_t token, enum upstream_failure failure,
-                 const struct dns_answer *answer)
+                 const struct dns_answer *answer, const char *from)
 {
     struct question *question = &questions[token];
 
-    (void)context;
+    (void)context, (void)from;
     ended_count += question->ends++ == 0;
     question->ended_ms = network_now_us / 1000;
     question->failure = failure;
@@ -258,7 +258,7 @@ static void ask_one(const char *name)
     uint64_t token = question_count++;
     if (!upstreams_ask(upstreams, token, &query, question->asked_ms,
                        question->asked_ms + timeout_ms))
-        done(NULL, token, UPSTREAM_FULL, NULL);
+        done(NULL, token, UPSTREAM_FULL, NULL, NULL);
 }
 
 /* ---- steps ---- */

@@ -30,6 +30,14 @@ BAD = [
     (("--upstream", "tcp://one.one"), ("--upstream",)),
     (("--upstream", "tls://1.1.1.1"), ("--upstream",)),
     (("--upstream", "resolv-conf", "--upstream", "tcp://1.1.1.1"), ("--upstream", "alone")),
+    (("--upstream", "tls://9.9.9.9#x", "--upstream", "vsock:3:53"), ("vsock:3:53", "--fallback plain")),
+    (("--upstream", "tcp://192.0.2.1", "--upstream", "unix:/x"), ("unix:/x", "--fallback plain")),
+    (("--fallback", "tls"), ("--fallback", "none or plain")),
+    (("--tls-only",), ("--tls-only", "tls://")),
+    (("--tls-only", "--upstream", "resolv-conf"), ("--tls-only", "tls://")),
+    (("--tls-only", "--upstream", "tcp://192.0.2.1"), ("tcp://192.0.2.1", "--tls-only")),
+    (("--tls-only", "--upstream", "unix:/x"), ("unix:/x", "--tls-only")),
+    (("--negative-ttl", "86401"), ("--negative-ttl",)),
     (("--cache", "12"), ("--cache", "64k")),
     (("--cache", "lots"), ("--cache", "lots")),
     (("--cache", "17G"), ("--cache",)),
@@ -55,7 +63,7 @@ FAILING = [
     (("--resolv-conf", "/nonexistent/r"), ("/nonexistent/r", "No such file")),
     (("--resolv-conf", "/proc"), ("/proc",)),
     (("--user", "no-such-user"), ("no such user",)),
-    (("--upstream", "tls://192.0.2.1#x.example", "--tls-ca", "/nonexistent/ca"), ("/nonexistent/ca",)),
+    (("--fallback", "plain", "--upstream", "tls://192.0.2.1#x.example", "--tls-ca", "/nonexistent/ca"), ("/nonexistent/ca",)),
     (("--listen", "unix:/nonexistent/s"), ("unix:/nonexistent/s", "No such file")),
 ]
 
@@ -98,10 +106,12 @@ listen = vsock:any:5353
 listen = unix:/run/x
 upstream = tcp://1.1.1.1:53
 upstream = tls://9.9.9.9:853#dns.quad9.net
+fallback = plain
 host = a.example=192.0.2.1
 hosts-file = none
 cache = 1024k
 serve-stale = off
+negative-ttl = 60
 timeout = 3
 queries = 100
 client-limit = 10

@@ -76,6 +76,7 @@ static int start(void **state)
     w.local = dns_local_create(NULL);
     w.resolver = resolver_create(&(struct resolver_config){.queries = QUERIES,
                                                            .client_limit = LIMIT,
+                                                           .negative_s = 3600,
                                                            .timeout_ms = TIMEOUT_MS,
                                                            .keepalive_100ms = 100,
                                                            .cache = w.cache,
@@ -107,7 +108,7 @@ static enum resolver_result ask(unsigned slot, const char *name, uint64_t ago_ms
 
 static void fail_asked(unsigned number, enum upstream_failure failure)
 {
-    resolver_done(w.resolver, w.asked[number].token, failure, NULL);
+    resolver_done(w.resolver, w.asked[number].token, failure, NULL, NULL);
 }
 
 /* An A record to what was asked as the number'th. */
@@ -123,7 +124,7 @@ static void answer(unsigned number, uint32_t ttl)
     assert_int_equal(
         dns_answer_parse(b.bytes, b.length, 0x1234, &w.asked[number].query.question, &parsed),
         DNS_ANSWER_OK);
-    resolver_done(w.resolver, w.asked[number].token, UPSTREAM_ANSWERED, &parsed);
+    resolver_done(w.resolver, w.asked[number].token, UPSTREAM_ANSWERED, &parsed, "tcp://192.0.2.1:53");
 }
 
 /* One answer came since the last look, with this rcode. */

@@ -363,11 +363,11 @@ void fake_close(struct fake *fake)
 /* ---- the side under test ---- */
 
 static void on_done(void *context, uint64_t token, enum upstream_failure failure,
-                    const struct dns_answer *answer)
+                    const struct dns_answer *answer, const char *from)
 {
     struct result *result = &world.results[token];
 
-    (void)context;
+    (void)context, (void)from;
     assert_false(world.is_asking);
     assert_true(token < RESULTS_MAX);
     assert_true((failure == UPSTREAM_ANSWERED) == (answer != NULL));
