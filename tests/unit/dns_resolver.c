@@ -124,7 +124,8 @@ static void answer(unsigned number, uint32_t ttl)
     assert_int_equal(
         dns_answer_parse(b.bytes, b.length, 0x1234, &w.asked[number].query.question, &parsed),
         DNS_ANSWER_OK);
-    resolver_done(w.resolver, w.asked[number].token, UPSTREAM_ANSWERED, &parsed, "tcp://192.0.2.1:53");
+    resolver_done(w.resolver, w.asked[number].token, UPSTREAM_ANSWERED, &parsed,
+                  "tcp://192.0.2.1:53");
 }
 
 /* One answer came since the last look, with this rcode. */
