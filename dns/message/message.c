@@ -78,6 +78,8 @@ static enum dns_query_error read_query_records(const uint8_t *bytes, size_t leng
         if (!dns_record_read(bytes, length, at, &record))
             return DNS_QUERY_FORMAT;
         at = record.end;
+        if (record.type == DNS_TYPE_TSIG && left > 1)
+            return DNS_QUERY_FORMAT;
         if (record.type != DNS_TYPE_OPT)
             continue;
         if (!opt_is_sound(bytes, &record, true, out->has_edns))

@@ -23,6 +23,7 @@ enum dns_type {
     DNS_TYPE_PTR = 12,
     DNS_TYPE_AAAA = 28,
     DNS_TYPE_OPT = 41,
+    DNS_TYPE_TSIG = 250,
     DNS_TYPE_IXFR = 251,
     DNS_TYPE_AXFR = 252,
     DNS_TYPE_ANY = 255,
@@ -68,7 +69,8 @@ const char *dns_query_error_name(enum dns_query_error error);
 
 /*
  * Reads a client's query. Trailing bytes, a second OPT, an OPT of another name than the root, and
- * records in answer or authority sections are DNS_QUERY_FORMAT. With FORMAT, OPCODE and VERSION the
+ * records in answer or authority sections are DNS_QUERY_FORMAT; so is a TSIG that is not the last
+ * record (RFC 8945 5.1). With FORMAT, OPCODE and VERSION the
  * id, flags, EDNS fields and question are filled in as far as they were readable
  * (question.name.length 0: not readable), for the error answer.
  */

@@ -41,8 +41,15 @@
 #define DNS_OPTION_KEEPALIVE   11 /* RFC 7828 */
 #define DNS_OPTION_PADDING     12 /* RFC 7830 */
 #define DNS_OPTION_EDE         15 /* RFC 8914 */
+#define DNS_EDE_OTHER          0
 #define DNS_EDE_STALE_ANSWER   3
+#define DNS_EDE_CACHED_ERROR   13
+#define DNS_EDE_NOT_READY      14
+#define DNS_EDE_BLOCKED        15
 #define DNS_EDE_STALE_NXDOMAIN 19
+#define DNS_EDE_NOT_SUPPORTED  21
+#define DNS_EDE_NO_AUTHORITY   22
+#define DNS_EDE_NETWORK_ERROR  23
 
 /* Offsets count from the message's first byte. */
 struct dns_record {

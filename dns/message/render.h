@@ -6,45 +6,20 @@
 #ifndef CAUSEWAY_DNS_MESSAGE_RENDER_H
 #define CAUSEWAY_DNS_MESSAGE_RENDER_H
 
-#include "dns/message/message.h"
+#include "dns/message/store.h"
 
 #define DNS_EDNS_UDP_BYTES                                                                         \
     1232 /* what we announce: fits every path without fragments (DNS flag day 2020) */
-
-/*
- * A stored answer: header, question and records without OPT, and where its TTLs stand, so that a
- * cached answer is one copy and a few additions. Made by dns_stored_make(), kept by the cache.
- */
-struct dns_stored {
-    const uint8_t *bytes; /* borrowed: the message, and behind it the EDE options */
-    uint16_t length;      /* of the message */
-    uint16_t ede_length;  /* extended errors of the upstream (RFC 8914), as options; 0: none */
-    uint16_t rcode;
-    uint16_t ttl_count;
-    const uint16_t *ttl_offsets; /* borrowed; offsets of TTL fields in bytes */
-};
-
-/* More records than this no message can hold: 11 bytes are the least of one. */
-#define DNS_RECORDS_MAX (DNS_MESSAGE_BYTES / 11)
-
-/*
- * Strips OPT from an answer, and AD unless answer->authentic_data, and lists its TTLs, which are
- * made what they mean: none above DNS_MAX_TTL_S, 0 for one with the top bit set (RFC 2181 8), in a
- * negative answer none above its own (RFC 2308 5). bytes_out[answer->length] and offsets_out are
- * the caller's; *out borrows them. False when the answer cannot be stored: more records than
- * offsets_max, or a name that would be another one when the OPT has gone and TTLs have changed,
- * because it leads through a TTL, into the OPT or behind it.
- */
-bool dns_stored_make(const struct dns_answer *answer, uint8_t *bytes_out, uint16_t *offsets_out,
-                     size_t offsets_max, struct dns_stored *out);
 
 #define DNS_NO_KEEPALIVE UINT32_MAX
 
 /*
  * The answer to `query` from a stored one (whose question must be the query's but for case): its
  * id, question in its case, RD and CD; RA set, AA not; AD only where asked for (DO or AD, RFC 6840
- * 5.7-5.8); an OPT of ours when the query had one. If it does not fit `limit` bytes, question and
- * OPT alone with TC (RFC 2181 9). Returns the length in out[limit], 0 if not even that fits.
+ * 5.7-5.8); an OPT of ours when the query had one. If it does not fit `limit` bytes, as many whole
+ * records as do, from the first on; TC is set if one of the answer or authority section is missing
+ * (RFC 2181 9). Some clients never ask again over TCP (musl before 1.2.4): they get what there is.
+ * Returns the length in out[limit], 0 if not even question and OPT fit.
  */
 struct dns_render {
     size_t limit;             /* over UDP no more than query->udp_size */
@@ -55,10 +30,17 @@ struct dns_render {
 size_t dns_render_stored(const struct dns_query *query, const struct dns_stored *stored,
                          const struct dns_render *how, uint8_t *out);
 
-/* An answer without records: rcode may be extended. Question included if it was readable. Returns
- * the length in out[out_size], 0 if it does not fit. */
-size_t dns_render_error(const struct dns_query *query, uint16_t rcode, uint8_t *out,
-                        size_t out_size);
+/* Why a question was not answered, for whoever reads it (RFC 8914): a code of its registry and a
+ * sentence. */
+struct dns_explanation {
+    uint16_t code;
+    const char *text;
+};
+
+/* An answer without records: rcode may be extended. Question included if it was readable; why is
+ * NULL or goes to who has EDNS. Returns the length in out[out_size], 0 if it does not fit. */
+size_t dns_render_error(const struct dns_query *query, uint16_t rcode,
+                        const struct dns_explanation *why, uint8_t *out, size_t out_size);
 
 /* One record of a local answer; rdata borrowed: 4 or 16 bytes of address, or a name's wire form. */
 struct dns_local_record {

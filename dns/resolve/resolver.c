@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dns/resolve/resolver.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
+#include "dns/message/record.h"
+#include "dns/resolve/failures.h"
 #include "dns/resolve/fetches.h"
 #include "runtime/base/clock.h"
 
@@ -12,6 +15,7 @@ struct resolver {
     struct resolver_config config;
     struct upstreams *upstreams;
     struct fetches *fetches;
+    struct failures *failures;
     uint64_t refresh_ms; /* when to look at the hosts file again */
     bool failing;        /* the latest question found no upstream that answers */
 
@@ -28,9 +32,10 @@ struct resolver *resolver_create(const struct resolver_config *config)
         return NULL;
     resolver->config = *config;
     resolver->fetches = fetches_create(config->queries, config->client_limit);
-    if (resolver->fetches != NULL)
+    resolver->failures = failures_create();
+    if (resolver->fetches != NULL && resolver->failures != NULL)
         return resolver;
-    free(resolver);
+    resolver_free(resolver);
     return NULL;
 }
 
@@ -39,7 +44,13 @@ void resolver_free(struct resolver *resolver)
     if (resolver == NULL)
         return;
     fetches_free(resolver->fetches);
+    failures_free(resolver->failures);
     free(resolver);
+}
+
+void resolver_flush(struct resolver *resolver)
+{
+    failures_flush(resolver->failures);
 }
 
 void resolver_use(struct resolver *resolver, struct upstreams *upstreams)
@@ -65,6 +76,29 @@ unsigned resolver_asking(const struct resolver *resolver)
     return fetches_asking(resolver->fetches);
 }
 
+/* ---- what clients are told ---- */
+
+static const struct dns_explanation not_forwarded = {
+    DNS_EDE_NOT_SUPPORTED, "transfers and classes other than IN are not forwarded"};
+static const struct dns_explanation failed_before = {DNS_EDE_CACHED_ERROR,
+                                                     "failed a moment ago, not asked again yet"};
+static const struct dns_explanation too_many = {DNS_EDE_OTHER, "too many questions are waiting"};
+static const struct dns_explanation client_has_too_many = {
+    DNS_EDE_OTHER, "too many questions of this client are waiting"};
+static const struct dns_explanation unusable = {DNS_EDE_OTHER,
+                                                "the upstream's answer cannot be passed on"};
+static const struct dns_explanation explanations[] = {
+    [UPSTREAM_ANSWERED] = {DNS_EDE_OTHER, ""},
+    [UPSTREAM_NONE] = {DNS_EDE_NOT_READY, "no upstream is known"},
+    [UPSTREAM_TIMEOUT] = {DNS_EDE_NO_AUTHORITY, "no upstream answered in time"},
+    [UPSTREAM_CONNECT] = {DNS_EDE_NETWORK_ERROR, "no upstream can be reached"},
+    [UPSTREAM_TLS_FAILED] = {DNS_EDE_NETWORK_ERROR, "the upstream did not prove who it is"},
+    [UPSTREAM_MISMATCH] = {DNS_EDE_NETWORK_ERROR, "what the upstream sent is no answer"},
+    [UPSTREAM_FULL] = {DNS_EDE_OTHER, "too many questions are at the upstreams"},
+};
+static_assert(sizeof(explanations) / sizeof(explanations[0]) == UPSTREAM_FAILURE_COUNT,
+              "one for each");
+
 /* ---- answering ---- */
 
 /* What fits: over UDP what the client said it takes, within what a batch of ours holds. */
@@ -84,21 +118,22 @@ static void send_answer(struct resolver *resolver, const struct dns_client *clie
 }
 
 static void answer_error(struct resolver *resolver, const struct dns_client *client,
-                         const struct dns_query *query, uint16_t rcode)
+                         const struct dns_query *query, uint16_t rcode,
+                         const struct dns_explanation *why)
 {
     uint8_t *out = client->transport->reserve(client, DNS_UDP_BYTES);
 
     if (out != NULL)
-        send_answer(resolver, client, out, dns_render_error(query, rcode, out, DNS_UDP_BYTES));
+        send_answer(resolver, client, out, dns_render_error(query, rcode, why, out, DNS_UDP_BYTES));
     else
         resolver->config.counters->drop_client_gone++;
 }
 
 static void answer_servfail(struct resolver *resolver, const struct dns_client *client,
-                            const struct dns_query *query)
+                            const struct dns_query *query, const struct dns_explanation *why)
 {
     resolver->config.counters->servfail++;
-    answer_error(resolver, client, query, DNS_SERVFAIL);
+    answer_error(resolver, client, query, DNS_SERVFAIL, why);
 }
 
 static void answer_stored(struct resolver *resolver, const struct dns_client *client,
@@ -135,15 +170,15 @@ static enum resolver_result answer_bad(struct resolver *resolver, const struct d
         return RESOLVER_DROPPED;
     case DNS_QUERY_FORMAT:
         counters->bad_format++;
-        answer_error(resolver, client, query, DNS_FORMERR);
+        answer_error(resolver, client, query, DNS_FORMERR, NULL);
         break;
     case DNS_QUERY_OPCODE:
         counters->bad_opcode++;
-        answer_error(resolver, client, query, DNS_NOTIMP);
+        answer_error(resolver, client, query, DNS_NOTIMP, NULL);
         break;
     case DNS_QUERY_VERSION:
         counters->bad_version++;
-        answer_error(resolver, client, query, DNS_BADVERS);
+        answer_error(resolver, client, query, DNS_BADVERS, NULL);
         break;
     case DNS_QUERY_OK:
     case DNS_QUERY_ERROR_COUNT:
@@ -179,7 +214,7 @@ static bool answer_special(struct resolver *resolver, const struct dns_client *c
     if (is_internet && !is_question_type(query->question.type))
         return false;
     resolver->config.counters->refused++;
-    answer_error(resolver, client, query, DNS_REFUSED);
+    answer_error(resolver, client, query, DNS_REFUSED, &not_forwarded);
     return true;
 }
 
@@ -268,11 +303,36 @@ static enum resolver_result wait_for_answer(struct resolver *resolver,
         fetches_give_up(resolver->fetches, client);
     ++*(room == FETCHES_CLIENT_LIMIT ? &counters->limit_client_limit
                                      : &counters->limit_queries_limit);
-    answer_servfail(resolver, client, query);
+    answer_servfail(resolver, client, query,
+                    room == FETCHES_CLIENT_LIMIT ? &client_has_too_many : &too_many);
     return RESOLVER_ANSWERED;
 }
 
 /* ---- the cache ---- */
+
+static struct dns_cache_key key_of(const struct dns_query *query)
+{
+    return (struct dns_cache_key){&query->question, query->dnssec_ok, query->checking_disabled};
+}
+
+static struct dns_cache_key key_of_fetch(const struct fetch *fetch)
+{
+    return (struct dns_cache_key){&fetch->question, fetch->dnssec_ok, fetch->checking_disabled};
+}
+
+/* The upstreams failed it a moment ago. */
+static bool answer_failed(struct resolver *resolver, const struct dns_client *client,
+                          const struct dns_query *query, uint64_t now_ms)
+{
+    struct dns_cache_key key = key_of(query);
+    uint16_t rcode;
+
+    if (!failures_find(resolver->failures, &key, now_ms, &rcode))
+        return false;
+    resolver->config.counters->failed_before++;
+    answer_error(resolver, client, query, rcode, &failed_before);
+    return true;
+}
 
 /*
  * An expired answer, and the upstreams are known not to answer: it is given at once, and a fetch
@@ -283,12 +343,15 @@ static bool answer_stale(struct resolver *resolver, const struct dns_client *cli
                          uint64_t now_ms)
 {
     struct fetch *fetch = fetches_find(resolver->fetches, query);
+    struct dns_cache_key key = key_of(query);
+    uint16_t rcode;
+    bool failed = failures_find(resolver->failures, &key, now_ms, &rcode);
 
-    if (!resolver->failing && (fetch == NULL || !fetch->stale_given))
+    if (!resolver->failing && !failed && (fetch == NULL || !fetch->stale_given))
         return false;
     resolver->config.counters->stale++;
     answer_stored(resolver, client, query, &hit->stored, hit->age_s, true);
-    if (fetch == NULL && (fetch = start_fetch(resolver, query, now_ms)) != NULL) {
+    if (fetch == NULL && !failed && (fetch = start_fetch(resolver, query, now_ms)) != NULL) {
         fetch->stale_given = true;
         resolver->config.counters->refreshed++;
     }
@@ -298,7 +361,7 @@ static bool answer_stale(struct resolver *resolver, const struct dns_client *cli
 static bool answer_from_cache(struct resolver *resolver, const struct dns_client *client,
                               const struct dns_query *query, uint64_t now_ms)
 {
-    struct dns_cache_key key = {&query->question, query->dnssec_ok, query->checking_disabled};
+    struct dns_cache_key key = key_of(query);
     struct dns_cache_hit hit;
 
     if (resolver->config.cache == NULL)
@@ -329,7 +392,8 @@ enum resolver_result resolver_ask(struct resolver *resolver, const struct dns_cl
         resolver->refresh_ms = now_ms + REFRESH_MS;
     }
     if (answer_special(resolver, client, &query) || answer_local(resolver, client, &query) ||
-        answer_from_cache(resolver, client, &query, now_ms))
+        answer_from_cache(resolver, client, &query, now_ms) ||
+        answer_failed(resolver, client, &query, now_ms))
         return RESOLVER_ANSWERED;
     return wait_for_answer(resolver, client, &query, now_ms);
 }
@@ -346,7 +410,7 @@ static void give_stored(struct resolver *resolver, const struct waiter *waiter,
 /* Gives those who wait what the cache still has. False: it has nothing. */
 static bool give_stale(struct resolver *resolver, struct fetch *fetch, uint64_t now_ms)
 {
-    struct dns_cache_key key = {&fetch->question, fetch->dnssec_ok, fetch->checking_disabled};
+    struct dns_cache_key key = key_of_fetch(fetch);
     struct dns_cache_hit hit;
     struct waiter *waiter;
 
@@ -367,18 +431,20 @@ static void give_answer(struct resolver *resolver, struct fetch *fetch,
         answer_stored(resolver, &waiter->client, &waiter->query, stored, 0, false);
 }
 
-static void give_servfail(struct resolver *resolver, const struct waiter *waiter, uint64_t *reason)
+static void give_servfail(struct resolver *resolver, const struct waiter *waiter, uint64_t *reason,
+                          const struct dns_explanation *why)
 {
     ++*reason;
-    answer_servfail(resolver, &waiter->client, &waiter->query);
+    answer_servfail(resolver, &waiter->client, &waiter->query, why);
 }
 
-static void give_failure(struct resolver *resolver, struct fetch *fetch, uint64_t *reason)
+static void give_failure(struct resolver *resolver, struct fetch *fetch, uint64_t *reason,
+                         const struct dns_explanation *why)
 {
     struct waiter *waiter;
 
     while ((waiter = fetches_take(resolver->fetches, fetch)) != NULL)
-        give_servfail(resolver, waiter, reason);
+        give_servfail(resolver, waiter, reason, why);
 }
 
 /* Those whose patience is over, in whatever fetch they are. */
@@ -388,7 +454,7 @@ static void give_up(struct resolver *resolver, uint64_t now_ms)
     struct waiter *waiter;
 
     while ((waiter = fetches_take_expired(resolver->fetches, now_ms)) != NULL)
-        give_servfail(resolver, waiter, reason);
+        give_servfail(resolver, waiter, reason, &explanations[UPSTREAM_TIMEOUT]);
 }
 
 /* RFC 8767 4: what is neither an answer nor a denial is a failure to refresh. */
@@ -403,16 +469,20 @@ static void take_answer(struct resolver *resolver, struct fetch *fetch,
 {
     struct dns_answer capped = *given, *answer = &capped;
     struct dns_counters *counters = resolver->config.counters;
-    struct dns_cache_key key = {&fetch->question, fetch->dnssec_ok, fetch->checking_disabled};
+    struct dns_cache_key key = key_of_fetch(fetch);
     struct dns_stored stored;
 
     if (answer->negative && answer->ttl_s > resolver->config.negative_s)
         answer->ttl_s = resolver->config.negative_s;
+    if (resolves(answer))
+        failures_forget(resolver->failures, &key);
+    else
+        failures_note(resolver->failures, &key, answer->rcode, now_ms);
     if (!resolves(answer) && give_stale(resolver, fetch, now_ms))
         return;
     if (!dns_stored_make(answer, resolver->stored_bytes, resolver->stored_ttls, DNS_RECORDS_MAX,
                          &stored)) {
-        give_failure(resolver, fetch, &counters->limit_unusable_answer);
+        give_failure(resolver, fetch, &counters->limit_unusable_answer, &unusable);
         return;
     }
     give_answer(resolver, fetch, &stored);
@@ -449,13 +519,17 @@ void resolver_done(void *context, uint64_t token, enum upstream_failure failure,
     (void)from;
     if (fetch == NULL)
         return;
+    struct dns_cache_key key = key_of_fetch(fetch);
     resolver->failing = failure != UPSTREAM_ANSWERED && failure != UPSTREAM_FULL;
     if (failure == UPSTREAM_ANSWERED) {
         take_answer(resolver, fetch, answer, now_ms);
     } else if (!give_stale(resolver, fetch, now_ms)) {
         if (failure == UPSTREAM_TIMEOUT && ask_again(resolver, fetch, now_ms))
             return;
-        give_failure(resolver, fetch, &resolver->config.counters->failures[failure]);
+        if (failure == UPSTREAM_TIMEOUT || failure == UPSTREAM_MISMATCH)
+            failures_note(resolver->failures, &key, DNS_SERVFAIL, now_ms);
+        give_failure(resolver, fetch, &resolver->config.counters->failures[failure],
+                     &explanations[failure]);
     }
     fetches_end(resolver->fetches, fetch);
 }

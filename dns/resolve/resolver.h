@@ -11,9 +11,12 @@
  * meanwhile waits with it, each for its own time. Each client gets its answer in its own case, with
  * its id, and cut to what it can take.
  *
+ * A question that failed a moment ago fails again without being asked (failures.h). Who has EDNS is
+ * told why a question failed (RFC 8914).
+ *
  * An answer that has expired is used when the upstreams have nothing better (RFC 8767): at once
- * if the latest question failed, else when the client has waited RESOLVER_STALE_MS. The fetch goes
- * on then, to refresh the cache.
+ * if the latest question failed, or this one a moment ago, else when the client has waited
+ * RESOLVER_STALE_MS. The fetch goes on then, to refresh the cache.
  */
 #ifndef CAUSEWAY_DNS_RESOLVE_RESOLVER_H
 #define CAUSEWAY_DNS_RESOLVE_RESOLVER_H
@@ -62,6 +65,9 @@ void resolver_tick(struct resolver *resolver, uint64_t now_ms);
 /* For questions from now on. */
 void resolver_change(struct resolver *resolver, struct dns_local *local, uint32_t timeout_ms,
                      uint32_t negative_s);
+
+/* Failures are not remembered any more. */
+void resolver_flush(struct resolver *resolver);
 
 /* Clients that wait now; questions that the upstreams are working on. */
 unsigned resolver_waiting(const struct resolver *resolver);

@@ -291,6 +291,7 @@ void dns_server_flush(struct dns_server *server)
 {
     server->counters.flushes++;
     dns_local_refresh(server->local);
+    resolver_flush(server->resolver);
     if (server->cache != NULL)
         dns_cache_flush(server->cache);
     log_info("the cache is empty now");

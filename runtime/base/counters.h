@@ -107,6 +107,8 @@ enum counter_kind { COUNTER, GAUGE, GAUGE_US };
     X(bad_opcode, "dns_bad_opcode_questions_total", COUNTER, "Questions answered NOTIMP")          \
     X(bad_version, "dns_bad_version_questions_total", COUNTER, "Questions answered BADVERS")       \
     X(servfail, "dns_servfail_answers_total", COUNTER, "Questions answered SERVFAIL")              \
+    X(failed_before, "dns_remembered_failures_total", COUNTER,                                     \
+      "Questions that failed a moment ago and were not asked again")                               \
     X(streams, "dns_accepted_connections_total", COUNTER, "Connections of clients accepted")       \
     X(streams_idle, "dns_idle_connections_closed_total", COUNTER,                                  \
       "Connections closed because nothing was asked")                                              \

@@ -39,8 +39,9 @@ static void check_upstream(const struct dns_query *query, const struct dns_upstr
 
 static void check_error(const struct dns_query *query, uint16_t rcode)
 {
+    static const struct dns_explanation why = {23, "why"};
     uint8_t bytes[DNS_UDP_BYTES];
-    size_t length = dns_render_error(query, rcode, bytes, sizeof(bytes));
+    size_t length = dns_render_error(query, rcode, &why, bytes, sizeof(bytes));
     struct dns_answer answer;
 
     CHECK(length >= DNS_HEADER_BYTES);

@@ -194,7 +194,7 @@ static void ttls_are_stored_as_they_mean(void **state)
     assert_int_equal(ttl_of(&f, 0), 30); /* RFC 2308 5 */
 }
 
-/* A record is never cut: either all of them fit, or none is sent. */
+/* A record is never cut: as many as fit are sent, from the first on. */
 static void truncation(void **state)
 {
     (void)state;
@@ -208,9 +208,15 @@ static void truncation(void **state)
     how.limit = f->stored.length - 1u;
     render(f, &query, &how);
     assert_true(f->again.truncated);
-    assert_int_equal(f->length, 12 + 17 + 4);
+    assert_int_equal(load_be16(f->out + DNS_ANCOUNT_AT), 1);
+    size_t one = f->length;
+    assert_true(one > 12 + 17 + 4);
     query.has_edns = true;
     how.limit = f->stored.length + 10u; /* the records would fit, the OPT not */
+    render(f, &query, &how);
+    assert_true(f->again.truncated);
+    assert_int_equal(f->length, one + 11);
+    how.limit = f->length - 1;
     render(f, &query, &how);
     assert_true(f->again.truncated);
     assert_int_equal(f->length, 12 + 17 + 4 + 11);
@@ -325,23 +331,29 @@ static void errors(void **state)
     static struct fixture f;
     struct dns_query query = query_for("eXample.com", DNS_TYPE_A);
 
-    f.length = dns_render_error(&query, DNS_SERVFAIL, f.out, sizeof(f.out));
+    f.length = dns_render_error(&query, DNS_SERVFAIL, NULL, f.out, sizeof(f.out));
     read_again(&f, &query);
     assert_int_equal(f.length, 12 + 13 + 4);
     assert_int_equal(f.again.rcode, DNS_SERVFAIL);
     query.has_edns = true;
-    f.length = dns_render_error(&query, DNS_BADVERS, f.out, sizeof(f.out));
+    f.length = dns_render_error(&query, DNS_BADVERS, NULL, f.out, sizeof(f.out));
     read_again(&f, &query);
     assert_int_equal(f.again.rcode, DNS_BADVERS);
     assert_int_equal(f.again.opt_length, 11);
 
+    static const struct dns_explanation why = {DNS_EDE_NETWORK_ERROR, "gone"};
+    f.length = dns_render_error(&query, DNS_SERVFAIL, &why, f.out, sizeof(f.out));
+    read_again(&f, &query);
+    assert_int_equal(f.again.opt_length, 11 + 4 + 2 + 4);
+    assert_memory_equal(f.out + f.again.opt + 11, "\0\x0f\0\6\0\x17gone", 10);
+
     query.question.name.length = 0; /* the question was not readable */
     query.has_edns = false;
     query.opcode = 4;
-    assert_int_equal(dns_render_error(&query, DNS_NOTIMP, f.out, sizeof(f.out)), 12);
-    static const uint8_t expected[12] = {0x42, 0x42, 0xa1, 0x84};
+    assert_int_equal(dns_render_error(&query, DNS_NOTIMP, NULL, f.out, sizeof(f.out)), 12);
+    static const uint8_t expected[12] = {0x42, 0x42, 0xa0, 0x04};
     assert_memory_equal(f.out, expected, 12);
-    assert_int_equal(dns_render_error(&query, DNS_NOTIMP, f.out, 11), 0);
+    assert_int_equal(dns_render_error(&query, DNS_NOTIMP, NULL, f.out, 11), 0);
 }
 
 static void local_answers(void **state)
@@ -365,6 +377,27 @@ static void local_answers(void **state)
     f.length = dns_render_local(&query, DNS_NOERROR, records, 2, 10, whole - 1, f.out);
     read_again(&f, &query);
     assert_true(f.again.truncated);
+    assert_int_equal(load_be16(f.out + DNS_ANCOUNT_AT), 1);
+    assert_int_equal(f.length, whole - 16);
+}
+
+/* What stands in the additional section only is no reason to ask again over TCP. */
+static void additional_records_are_left_out_in_silence(void **state)
+{
+    (void)state;
+    static struct fixture f;
+    struct dns_query query = query_for("a", DNS_TYPE_A);
+    struct dns_render how = fresh;
+
+    start_message(&f.b, ANSWER_FLAGS, "a", DNS_TYPE_A);
+    put_a(&f.b, "<12>", 300);
+    put_record(&f.b, DNS_ARCOUNT_AT, "ns", DNS_TYPE_A, 300, "\xc0\0\2\2", 4);
+    assert_true(store(&f));
+    how.limit = f.stored.length - 1u;
+    render(&f, &query, &how);
+    assert_false(f.again.truncated);
+    assert_int_equal(load_be16(f.out + DNS_ANCOUNT_AT), 1);
+    assert_int_equal(load_be16(f.out + DNS_ARCOUNT_AT), 0);
 }
 
 static void local_answers_without_data(void **state)
@@ -409,6 +442,7 @@ int main(void)
         cmocka_unit_test(largest_answer),
         cmocka_unit_test(errors),
         cmocka_unit_test(local_answers),
+        cmocka_unit_test(additional_records_are_left_out_in_silence),
         cmocka_unit_test(local_answers_without_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
