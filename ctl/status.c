@@ -129,6 +129,18 @@ static void print_own(struct json_object *status)
     print_lanes(status);
 }
 
+/* A line for each fault that this kernel is known for. */
+static void print_faults(struct json_object *kernel)
+{
+    struct json_object *faults = NULL;
+
+    if (!json_object_object_get_ex(kernel, "faults", &faults) ||
+        !json_object_is_type(faults, json_type_array))
+        return;
+    for (size_t i = 0; i < json_object_array_length(faults); i++)
+        printf("  known for %s\n", json_object_get_string(json_object_array_get_idx(faults, i)));
+}
+
 static void print_kernel(struct json_object *kernel)
 {
     printf("Linux %s, capture by %s, io_uring with %s, UDP super-packets %s",
@@ -137,6 +149,7 @@ static void print_kernel(struct json_object *kernel)
     if (answer_text(kernel, "firewall")[0] != '\0')
         printf(", rules in %s", answer_text(kernel, "firewall"));
     printf("\n");
+    print_faults(kernel);
 }
 
 void status_print(struct json_object *status)

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include "enclave/config.h"
+#include "runtime/host/kernel_faults.h"
 #include "runtime/lane/check_path.h"
 #include "runtime/host/nfqueue.h"
 #include "runtime/host/tc_mark.h"
@@ -47,5 +49,6 @@ int check_enclave(const struct enclave_config *config)
         check_optional(
             &report, have_tc_mark(config), "tc program",
             "CONFIG_NET_CLS_BPF or CONFIG_BPF_SYSCALL is off; NFQUEUE works without GSO");
+    kernel_faults_check(enclave_config_uses(config));
     return check_finish(&report);
 }

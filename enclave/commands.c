@@ -13,7 +13,7 @@ static bool status(void *context, const struct control_request *request, struct 
 
     (void)request, (void)failure;
     control_report(commands->control, "causeway-enclave", reply);
-    report_kernel(reply, session->inject_udp_gso);
+    report_kernel(reply, session->inject_udp_gso, enclave_config_uses(session->config));
     json_text(reply, "capture", capture_name(capture));
     if (capture->used == CAPTURE_NFQUEUE)
         json_text(reply, "firewall", rules_backend_name(capture->firewall));

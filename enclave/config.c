@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "enclave/resolvers.h"
+#include "runtime/host/kernel_faults.h"
 
 static bool set_link(void *context, const char *value, struct failure *failure)
 {
@@ -238,6 +239,13 @@ enum options_result enclave_config_read(struct enclave_config *config, int argc,
                                         struct failure *failure)
 {
     return enclave_config_read_again(config, argc, argv, NULL, failure);
+}
+
+unsigned enclave_config_uses(const struct enclave_config *config)
+{
+    bool vsock = !config->has_link || config->link.kind == LINK_VSOCK;
+
+    return (vsock ? KERNEL_VSOCK : 0) | (config->capture != CAPTURE_PACKET ? KERNEL_NFQUEUE : 0);
 }
 
 /* Neither an address that means something else nor one of a network that is here already. */

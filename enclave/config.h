@@ -45,6 +45,9 @@ enum options_result enclave_config_read_again(void *config, int argc, char **arg
 /* The table behind both, for options_print() and options_compare(). */
 extern const struct option_spec enclave_options[];
 
+/* Which parts of the kernel it uses: enum kernel_use bits. */
+unsigned enclave_config_uses(const struct enclave_config *config);
+
 /*
  * Is the parent's CONFIG acceptable? The parent is not trusted: addresses must be ordinary unicast
  * ones, must lie where they are pinned or else be local ones, and must not fall into a container

@@ -20,6 +20,7 @@
 #include "enclave/resolvers.h"
 #include "enclave/session.h"
 #include "runtime/base/daemon.h"
+#include "runtime/host/kernel_faults.h"
 #include "runtime/host/packet_socket.h"
 
 struct enclave {
@@ -142,7 +143,10 @@ static bool open_all(void *context, struct failure *failure)
 
 static void ready(void *context)
 {
-    notify_status(&((struct enclave *)context)->daemon.notify, "waiting for the parent");
+    struct enclave *enclave = context;
+
+    kernel_faults_log(enclave_config_uses(&enclave->config));
+    notify_status(&enclave->daemon.notify, "waiting for the parent");
 }
 
 static int turn(void *context, int at_most_ms)

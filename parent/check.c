@@ -9,6 +9,7 @@
 #include "parent/host.h"
 #include "parent/taken.h"
 #include "parent/uplink.h"
+#include "runtime/host/kernel_faults.h"
 #include "runtime/lane/check_path.h"
 
 static void check_rules(struct check_report *report, const struct parent_config *config)
@@ -43,14 +44,6 @@ static void check_published(struct check_report *report, const struct parent_con
         check_required(report, free, "published ports", failure.text);
 }
 
-static bool uses_vsock(const struct parent_config *config)
-{
-    for (unsigned i = 0; i < config->enclave_count; i++)
-        if (config->enclaves[i].link.kind == LINK_VSOCK)
-            return true;
-    return config->enclave_count == 0;
-}
-
 static void print_enclaves(const struct parent_config *config)
 {
     char link[LINK_TEXT_BYTES], address4[ADDR_TEXT_BYTES], address6[ADDR_TEXT_BYTES];
@@ -80,12 +73,13 @@ int check_parent(const struct parent_config *config)
     struct check_report report = {0};
 
     check_path(&report);
-    if (uses_vsock(config))
+    if (parent_config_uses(config) & KERNEL_VSOCK)
         check_required(&report, access("/dev/vsock", F_OK) == 0, "vsock",
                        "load vhost_vsock (QEMU) or start from a Nitro instance");
     check_rules(&report, config);
     check_uplink(&report, config);
     check_published(&report, config);
+    kernel_faults_check(parent_config_uses(config));
     print_enclaves(config);
     host_shadows(config, print_shadow, NULL);
     return check_finish(&report);

@@ -36,7 +36,7 @@ static bool status(void *context, const struct control_request *request, struct 
 
     (void)request, (void)failure;
     control_report(commands->control, "causeway-parent", reply);
-    report_kernel(reply, injects_udp_gso(changes->sessions));
+    report_kernel(reply, injects_udp_gso(changes->sessions), parent_config_uses(changes->config));
     json_text(reply, "capture", "AF_PACKET");
     json_text(reply, "firewall", rules_backend_name(commands->firewall));
     json_end(reply);

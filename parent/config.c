@@ -11,6 +11,7 @@
 
 #include "parent/addresses.h"
 #include "parent/policy.h"
+#include "runtime/host/kernel_faults.h"
 
 #define DEFAULT_POOL4    "100.127.0.0/16" /* the end of RFC 6598's range: clouds use its beginning */
 #define DEFAULT_POOL6    "fdc5:7e1a:9b40::/64" /* RFC 4193, drawn once for this project */
@@ -386,6 +387,16 @@ enum options_result parent_config_read_again(void *context, int argc, char **arg
     else if (addresses_assign(config, failure) && parent_policy_check(config, failure))
         return OPTIONS_OK;
     return OPTIONS_INVALID;
+}
+
+unsigned parent_config_uses(const struct parent_config *config)
+{
+    unsigned uses = KERNEL_UDP_GSO | (config->enclave_count == 0 ? KERNEL_VSOCK : 0);
+
+    for (unsigned i = 0; i < config->enclave_count; i++)
+        if (config->enclaves[i].link.kind == LINK_VSOCK)
+            uses |= KERNEL_VSOCK;
+    return uses;
 }
 
 enum options_result parent_config_read(struct parent_config *config, int argc, char **argv,

@@ -74,6 +74,9 @@ enum options_result parent_config_read(struct parent_config *config, int argc, c
 enum options_result parent_config_read_again(void *config, int argc, char **argv, char *text,
                                              struct failure *failure);
 
+/* Which parts of the kernel it uses: enum kernel_use bits. */
+unsigned parent_config_uses(const struct parent_config *config);
+
 /* The table behind both, for options_print() and options_compare(). */
 extern const struct option_spec parent_options[];
 

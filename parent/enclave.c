@@ -8,6 +8,7 @@
 
 #include "parent/addresses.h"
 #include "runtime/base/log.h"
+#include "runtime/host/kernel_faults.h"
 #include "runtime/host/packet_socket.h"
 #include "runtime/lane/report.h"
 
@@ -136,7 +137,8 @@ static int probe_offloads(struct enclave *enclave)
 
     if (fd < 0)
         return fd;
-    enclave->inject_udp_gso = packet_socket_knows_udp_gso(fd);
+    enclave->inject_udp_gso =
+        packet_socket_knows_udp_gso(fd) && kernel_fault_next_here(KERNEL_UDP_GSO, NULL) == NULL;
     close(fd);
     return netdev_limit_offloads(enclave->device, enclave->inject_udp_gso);
 }

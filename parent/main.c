@@ -27,6 +27,7 @@
 #include "parent/taken.h"
 #include "parent/uplink.h"
 #include "runtime/base/daemon.h"
+#include "runtime/host/kernel_faults.h"
 #include "runtime/host/kernel_share.h"
 #include "runtime/host/sysctl.h"
 
@@ -216,6 +217,7 @@ static void ready(void *context)
 
     log_info("ready: %u enclaves may connect, uplink MTU %u", parent->config.enclave_count,
              parent->sessions.context.mtu);
+    kernel_faults_log(parent_config_uses(&parent->config));
     notify_ready(&parent->daemon.notify, "%u enclaves may connect", parent->config.enclave_count);
 }
 

@@ -22,6 +22,11 @@ void check_optional(struct check_report *report, bool there, const char *what, c
     print_finding(there ? "ok" : "absent", what, there ? "" : cost);
 }
 
+void check_warning(const char *what, const char *effect)
+{
+    print_finding("warning", what, effect);
+}
+
 int check_finish(const struct check_report *report)
 {
     if (report->failures == 0) {

@@ -13,6 +13,8 @@ struct check_report {
 void check_required(struct check_report *report, bool there, const char *what, const char *remedy);
 /* A thing with a fall-back. cost says what is used instead. */
 void check_optional(struct check_report *report, bool there, const char *what, const char *cost);
+/* Something that works and may harm: what, and what it does. */
+void check_warning(const char *what, const char *effect);
 
 /* Prints the closing line; the exit status for main(). */
 int check_finish(const struct check_report *report);

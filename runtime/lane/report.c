@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/lane/report.h"
 
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 
 #include <linux/sock_diag.h>
+
+#include "runtime/host/kernel_faults.h"
 
 static void report_counters(struct json *json, const struct lane_stats *stats)
 {
@@ -44,7 +47,20 @@ uint64_t report_queue_bytes(int fd)
     return values[SK_MEMINFO_RMEM_ALLOC];
 }
 
-void report_kernel(struct json *json, bool udp_gso)
+static void report_faults(struct json *json, unsigned uses)
+{
+    const struct kernel_fault *fault = NULL;
+    char text[256];
+
+    json_list(json, "faults");
+    while ((fault = kernel_fault_next_here(uses, fault)) != NULL) {
+        snprintf(text, sizeof(text), "%s: %s; %s", fault->name, fault->effect, fault->measure);
+        json_text(json, NULL, text);
+    }
+    json_list_end(json);
+}
+
+void report_kernel(struct json *json, bool udp_gso, unsigned uses)
 {
     struct utsname system;
 
@@ -52,6 +68,7 @@ void report_kernel(struct json *json, bool udp_gso)
     json_text(json, "release", uname(&system) == 0 ? system.release : "unknown");
     json_text(json, "io_uring", lane_ring_mode());
     json_text(json, "udp_super_packets", udp_gso ? "whole" : "segmented by the daemon");
+    report_faults(json, uses);
 }
 
 void report_address(struct json *json, const char *key, const struct ip_addr *address)

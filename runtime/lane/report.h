@@ -21,7 +21,7 @@ uint64_t report_queue_bytes(int fd);
 
 /* Member "kernel", left open for more: release and what of it is in use. The caller ends the
  * object. */
-void report_kernel(struct json *json, bool udp_gso);
+void report_kernel(struct json *json, bool udp_gso, unsigned uses);
 
 /* An address as text, or no member at all for "none". */
 void report_address(struct json *json, const char *key, const struct ip_addr *address);

@@ -51,6 +51,7 @@ def test_status_of_the_enclave(running):
     assert answer["kernel"]["release"] == os.uname().release
     assert answer["kernel"]["capture"].startswith("NFQUEUE")
     assert answer["kernel"]["io_uring"] == "deferred task run"
+    assert isinstance(answer["kernel"]["faults"], list)
     assert [lane["lane"] for lane in answer["lanes"]] == [0, 1]
 
 

@@ -15,10 +15,12 @@ static void test_findings(void **state)
     check_required(&report, true, "legs", "grow some");
     check_optional(&report, true, "hat", "the sun shines on your head");
     check_optional(&report, false, "gloves", "your hands get cold");
+    check_warning("ice", "you may slip");
     int status = check_finish(&report);
     assert_string_equal(support_capture_end(), "ok       legs\n"
                                                "ok       hat\n"
                                                "absent   gloves: your hands get cold\n"
+                                               "warning  ice: you may slip\n"
                                                "ready\n");
     assert_int_equal(status, 0);
 }
