@@ -15,12 +15,15 @@ static const struct option_spec table[] = {
     {.name = NULL},
 };
 
+#define PORTS "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp][,force]"
+
 static const struct {
     const char *command, *argument, *summary;
 } kinds[] = {
-    {"publish", "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]",
-     "PORTS: forward ports of the parent to an enclave, until the parent's next start or reload"},
-    {"unpublish", "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]", "PORTS: take a forwarding back"},
+    {"publish", PORTS,
+     "PORTS: forward ports of the parent to an enclave, until the parent's next start or reload\n\n"
+     "PORTS is " PORTS ", such as web=443:8443"},
+    {"unpublish", PORTS, "PORTS: take a forwarding back\n\nPORTS is " PORTS},
     {"allow", "NETWORK", "NETWORK: open a network to enclaves"},
     {"disallow", "NETWORK", "NETWORK: close it again"},
 };
@@ -51,9 +54,25 @@ static void keep_parent(struct ctl_targets *targets)
             *targets = (struct ctl_targets){1, {targets->path[i]}};
 }
 
+/* Takes the value out of the line, wherever it stands; NULL: there is none. */
+static const char *take_value(int *argc, char **argv)
+{
+    for (int i = 1; i < *argc; i++) {
+        const char *word = argv[i];
+        if (strcmp(word, "--control") == 0)
+            i++;
+        else if (word[0] != '-') {
+            memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i) * sizeof(argv[0]));
+            --*argc;
+            return word;
+        }
+    }
+    return NULL;
+}
+
 int ctl_change(int argc, char **argv)
 {
-    const char *value = argc > 1 && argv[1][0] != '-' ? argv[1] : NULL;
+    const char *value = NULL;
     struct ctl_targets targets = {0};
     char line[1024];
     unsigned kind = 0;
@@ -61,9 +80,9 @@ int ctl_change(int argc, char **argv)
 
     while (strcmp(kinds[kind].command, argv[0]) != 0)
         kind++;
-    /* The value stands ahead of the options; it takes the program's name's place. */
-    if (!ctl_options(table, argv[0], kinds[kind].summary, argc - (value != NULL),
-                     argv + (value != NULL), &targets, &result))
+    if (argc < 2 || strcmp(argv[1], "help") != 0)
+        value = take_value(&argc, argv);
+    if (!ctl_options(table, argv[0], kinds[kind].summary, argc, argv, &targets, &result))
         return result;
     if (value == NULL) {
         ctl_error("%s needs: %s", argv[0], kinds[kind].argument);

@@ -80,13 +80,18 @@ int ctl_check(int argc, char **argv)
     char path[4200];
     int result = EXIT_SUCCESS, checked = 0;
 
-    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                     strcmp(argv[1], "help") == 0)) {
         print_help();
         return EXIT_SUCCESS;
     }
     for (size_t i = 0; i < ROLES && argc > 1; i++)
         if (strcmp(argv[1], roles[i]) == 0)
             return run_check(roles[i], argc - 2, argv + 2);
+    if (argc > 1 && argv[1][0] == '-') {
+        ctl_error("check: options are a daemon's: check parent|enclave %.200s", argv[1]);
+        return CTL_WRONG_USE;
+    }
     if (argc > 1) {
         ctl_error("check: '%.200s' is neither parent nor enclave", argv[1]);
         return CTL_WRONG_USE;

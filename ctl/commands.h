@@ -8,6 +8,7 @@ int ctl_top(int argc, char **argv);
 int ctl_metrics(int argc, char **argv);
 int ctl_capture(int argc, char **argv);
 int ctl_change(int argc, char **argv); /* publish, unpublish, allow, disallow */
+int ctl_health(int argc, char **argv);
 int ctl_check(int argc, char **argv);
 
 #endif

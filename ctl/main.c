@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ static const struct {
     {"unpublish", "PORTS: take a forwarding back", ctl_change},
     {"allow", "NETWORK: open a network to enclaves", ctl_change},
     {"disallow", "NETWORK: close it again", ctl_change},
+    {"health", "exit status 0 if all is well, and one line that says so", ctl_health},
     {"check", "is this host, this kernel ready?", ctl_check},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -32,23 +34,45 @@ static void print_help(void)
     printf("\n" CTL_PROGRAM " COMMAND --help lists a command's options.\n");
 }
 
+static bool is_one_of(const char *word, const char *a, const char *b, const char *c)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
+/* --control may stand ahead of the command: its words change places with it. */
+static void move_command_first(int argc, char **argv)
+{
+    int at = 1;
+
+    while (at < argc && strncmp(argv[at], "--control", 9) == 0 &&
+           (argv[at][9] == '=' || argv[at][9] == '\0'))
+        at += argv[at][9] == '=' ? 1 : 2;
+    if (at >= argc)
+        return;
+    char *command = argv[at];
+    memmove(&argv[2], &argv[1], (size_t)(at - 1) * sizeof(argv[0]));
+    argv[1] = command;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
         ctl_error("no command given (see --help)");
         return CTL_WRONG_USE;
     }
-    if (strcmp(argv[1], "--help") == 0) {
+    move_command_first(argc, argv);
+    if (is_one_of(argv[1], "--help", "-h", "help")) {
         print_help();
         return EXIT_SUCCESS;
     }
-    if (strcmp(argv[1], "--version") == 0) {
+    if (is_one_of(argv[1], "--version", "-V", "version")) {
         version_print(CTL_PROGRAM);
         return EXIT_SUCCESS;
     }
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
-    ctl_error("unknown command '%.200s' (see --help)", argv[1]);
+    ctl_error("unknown %s '%.200s' (see --help)", argv[1][0] == '-' ? "option" : "command",
+              argv[1]);
     return CTL_WRONG_USE;
 }

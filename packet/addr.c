@@ -120,7 +120,7 @@ static bool host_bits_zero(const struct ip_prefix *prefix)
     return ((bits.high & ~mask.high) | (bits.low & ~mask.low)) == 0;
 }
 
-bool prefix_parse(const char *text, struct ip_prefix *out)
+static bool parse_prefix(const char *text, struct ip_prefix *out)
 {
     const char *slash = strchr(text, '/');
     size_t addr_length = slash ? (size_t)(slash - text) : strlen(text);
@@ -136,8 +136,28 @@ bool prefix_parse(const char *text, struct ip_prefix *out)
     prefix.length = (uint8_t)addr_bits(&prefix.addr);
     if (slash && !parse_length(slash + 1, prefix.length, &prefix.length))
         return false;
-    if (!host_bits_zero(&prefix))
+    *out = prefix;
+    return true;
+}
+
+bool prefix_parse(const char *text, struct ip_prefix *out)
+{
+    struct ip_prefix prefix;
+
+    if (!parse_prefix(text, &prefix) || !host_bits_zero(&prefix))
         return false;
+    *out = prefix;
+    return true;
+}
+
+bool prefix_around(const char *text, struct ip_prefix *out)
+{
+    struct ip_prefix prefix;
+
+    if (!parse_prefix(text, &prefix))
+        return false;
+    for (unsigned bit = prefix.length; bit < addr_bits(&prefix.addr); bit++)
+        prefix.addr.bytes[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
     *out = prefix;
     return true;
 }

@@ -40,6 +40,10 @@ bool addr_parse(const char *text, struct ip_addr *out);
 /* Parses "192.0.2.0/24"; an address without a length is a host prefix. Host bits must be zero. */
 bool prefix_parse(const char *text, struct ip_prefix *out);
 
+/* The network that "10.1.2.3/8" lies in, 10.0.0.0/8. False for a text that is no address and
+ * length. */
+bool prefix_around(const char *text, struct ip_prefix *out);
+
 /* Writes the text form into out[ADDR_TEXT_BYTES] and returns out; "none" for version 0. */
 const char *addr_format(const struct ip_addr *addr, char *out);
 const char *prefix_format(const struct ip_prefix *prefix, char *out);

@@ -65,7 +65,7 @@ CHANGE(unpublish, CHANGE_REMOVE, "publish")
 CHANGE(allow, CHANGE_ADD, "allow")
 CHANGE(disallow, CHANGE_REMOVE, "allow")
 
-#define PORTS "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp]"
+#define PORTS "[NAME=][ADDRESS:]PORTS:PORTS[/tcp|/udp][,force]"
 
 static bool capture(void *context, const struct control_request *request, struct json *reply,
                     struct failure *failure)

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@
 #include "runtime/host/kernel_share.h"
 #include "runtime/host/sysctl.h"
 
+#define PARENT_CID    3 /* of every Nitro parent, seen from its enclaves */
 #define RUN_DIRECTORY "/run/causeway"
 
 struct parent {
@@ -183,6 +185,18 @@ static void warn(const char *sentence, void *context)
     log_warning("%s", sentence);
 }
 
+/* CIDs that a hypervisor gives to no guest, or to the parent itself. */
+static void warn_of_cids(const struct parent_config *config)
+{
+    for (unsigned i = 0; i < config->enclave_count; i++) {
+        const struct link_addr *link = &config->enclaves[i].link;
+        if (link->kind == LINK_VSOCK && (link->cid == VMADDR_CID_HOST || link->cid == PARENT_CID))
+            log_warning("enclave %s: CID %u is a host's or a parent's, not an enclave's: the "
+                        "enclave's own is shown by nitro-cli describe-enclaves",
+                        config->enclaves[i].name, link->cid);
+    }
+}
+
 static bool open_all(void *context, struct failure *failure)
 {
     struct parent *parent = context;
@@ -191,6 +205,7 @@ static bool open_all(void *context, struct failure *failure)
 
     raise_descriptor_limit();
     host_shadows(config, warn, NULL);
+    warn_of_cids(config);
     if (!taken_check(config, NULL, failure) || !watch_devices(parent, failure) ||
         !set_sysctls(config, failure) || !apply_rules(config, &parent->commands.firewall, failure))
         return false;
@@ -215,10 +230,13 @@ static void ready(void *context)
 {
     const struct parent *parent = context;
 
-    log_info("ready: %u enclaves may connect, uplink MTU %u", parent->config.enclave_count,
+    unsigned count = parent->config.enclave_count;
+    const char *enclaves = count == 1 ? "enclave" : "enclaves";
+
+    log_info("ready: %u %s may connect, uplink MTU %u", count, enclaves,
              parent->sessions.context.mtu);
     kernel_faults_log(parent_config_uses(&parent->config));
-    notify_ready(&parent->daemon.notify, "%u enclaves may connect", parent->config.enclave_count);
+    notify_ready(&parent->daemon.notify, "%u %s may connect", count, enclaves);
 }
 
 static int turn(void *context, int at_most_ms)

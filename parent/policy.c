@@ -30,9 +30,13 @@ void parent_policy_print_publish(const void *context, struct option_writer *writ
 
 static bool add_prefix(struct prefix_table *table, const char *value, struct failure *failure)
 {
-    struct ip_prefix prefix;
+    struct ip_prefix prefix, around;
+    char text[ADDR_TEXT_BYTES];
 
-    if (!prefix_parse(value, &prefix))
+    if (!prefix_parse(value, &prefix) && prefix_around(value, &around))
+        failure_set(failure, "has bits of a host set: the network is %s",
+                    prefix_format(&around, text));
+    else if (!prefix_parse(value, &prefix))
         failure_set(failure, "is not a network like 10.1.0.0/16");
     else if (!prefix_table_add(table, &prefix))
         failure_set(failure, "is one network too many (at most %d)", PREFIX_TABLE_MAX);
@@ -193,7 +197,8 @@ bool parent_policy_remove(struct parent_config *config, const char *key, const c
         config->publish_count--;
         return true;
     }
-    return failure_set(failure, "%.20s: '%.200s' is not there", key, value);
+    return failure_set(failure, "%s: '%.200s' is not there",
+                       strcmp(key, "publish") == 0 ? "unpublish" : "disallow", value);
 }
 
 void parent_policy_print(const struct parent_config *config, FILE *out)

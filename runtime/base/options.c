@@ -73,6 +73,13 @@ static bool walk(const struct option_spec *table, int argc, char **argv, bool fi
     return true;
 }
 
+/* The short forms, and the word that many programs take in an option's place. */
+static bool asks(const char *word, int place, const char *name, const char *letter)
+{
+    return (strncmp(word, "--", 2) == 0 && strcmp(word + 2, name) == 0) ||
+           strcmp(word, letter) == 0 || (place == 1 && strcmp(word, name) == 0);
+}
+
 /* Is --help or --version an option of this line, ahead of any mistake? */
 static bool asks_for_help(const struct option_spec *table, const char *program, const char *summary,
                           int argc, char **argv)
@@ -81,11 +88,11 @@ static bool asks_for_help(const struct option_spec *table, const char *program, 
     const char *value;
 
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0) {
+        if (asks(argv[i], i, "help", "-h")) {
             print_help(table, program, summary);
             return true;
         }
-        if (strcmp(argv[i], "--version") == 0) {
+        if (asks(argv[i], i, "version", "-V")) {
             version_print(program);
             return true;
         }

@@ -72,8 +72,9 @@ enum options_result {
 };
 
 /*
- * Accepts "--name value" and "--name=value". --help and --version belong to every table. A file
- * named by an OPTION_FILE row is read first, wherever on the line it stands.
+ * Accepts "--name value" and "--name=value". --help (-h, or the first word "help") and --version
+ * (-V, "version") belong to every table. A file named by an OPTION_FILE row is read first, wherever
+ * on the line it stands.
  */
 enum options_result options_parse(const struct option_spec *table, const char *program,
                                   const char *summary, int argc, char **argv, void *context,

@@ -9,7 +9,8 @@
 
 #include "runtime/base/options_table.h"
 
-#define BLANKS " \t\r"
+#define BLANKS          " \t\r"
+#define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
 void option_file_free(struct option_file *file)
 {
@@ -77,6 +78,16 @@ static bool set_flag(const struct option_spec *row, void *context, const char *v
     return true;
 }
 
+/* What is wrong with a line that other programs' files could have. */
+static const char *hint(const char *key, bool has_value)
+{
+    if (key[0] == '[')
+        return ": there are no sections, every line is KEY = VALUE";
+    if (!has_value && strchr(key, ':') != NULL)
+        return ": a key and its value have a = between them";
+    return "";
+}
+
 /* One line that is neither empty nor a comment. False with the sentence's second half. */
 static bool parse_line(const struct option_spec *table, char *line, void *context,
                        struct failure *failure)
@@ -91,7 +102,7 @@ static bool parse_line(const struct option_spec *table, char *line, void *contex
     const char *key = trim(line);
     const struct option_spec *row = options_find(table, key, strlen(key));
     if (row == NULL)
-        failure_set(failure, "unknown key '%.200s'", key);
+        failure_set(failure, "unknown key '%.200s'%s", key, hint(key, value != NULL));
     else if (row->kind == OPTION_MODE || row->kind == OPTION_FILE)
         failure_set(failure, "%s belongs on the command line", row->name);
     else if (row->argument != NULL && value == NULL)
@@ -108,6 +119,11 @@ bool options_parse_text(const struct option_spec *table, const char *path, char 
 {
     struct failure reason;
 
+    if (strncmp(text, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0)
+        return failure_set(failure,
+                           "%.200s:1: begins with a byte order mark: save the file as "
+                           "UTF-8 without one",
+                           path);
     for (unsigned number = 1; text != NULL; number++) {
         char *line = trim(strsep(&text, "\n"));
         if (line[0] == '\0' || line[0] == '#')

@@ -246,9 +246,10 @@ def test_allow_the_metadata_service(topology, workshop):
     (("publish", "80"), "publish: '80' is not PORTS:PORTS"),
     (("publish", "other=80:80"), "no --enclave is called 'other'"),
     (("publish", "8080:81"), "port 8080/tcp is published twice"),
-    (("unpublish", "1:1"), "publish: '1:1' is not there"),
+    (("unpublish", "1:1"), "unpublish: '1:1' is not there"),
     (("allow", "everything"), "allow: 'everything' is not a network"),
-    (("disallow", "10.0.0.0/8"), "allow: '10.0.0.0/8' is not there"),
+    (("allow", "10.1.2.3/8"), "allow: '10.1.2.3/8' has bits of a host set: the network is 10.0.0.0/8"),
+    (("disallow", "10.0.0.0/8"), "disallow: '10.0.0.0/8' is not there"),
 ])
 def test_refused_changes(running, words, sentence):
     before = snapshot(running.topology.parent)
@@ -275,6 +276,8 @@ def test_only_the_parent_takes_changes(running):
     (("status", "--control", "/" + "x" * 300), 1, "is not the path of a socket"),
     (("publish",), 2, "publish needs: [NAME=]"),
     (("publish", "80:80 81:81"), 2, "publish: '80:80 81:81' is not"),
+    (("--dance",), 2, "unknown option '--dance'"),
+    (("check", "--pool"), 2, "check: options are a daemon's: check parent|enclave --pool"),
     (("metrics", "--listen", "nowhere"), 2, "--listen: 'nowhere' is not ADDRESS:PORT"),
     (("metrics", "--listen", "127.0.0.1:0"), 2, "--listen: '127.0.0.1:0' is not ADDRESS:PORT"),
     (("check", "moon"), 2, "check: 'moon' is neither parent nor enclave"),
@@ -286,6 +289,48 @@ def test_bad_command_lines(tmp_path, words, status_, sentence):
     assert done.returncode == status_ and done.stdout.strip() == ""
     assert done.stderr.startswith("causewayctl: error: ") and done.stderr.count("\n") == 1
     assert sentence in done.stderr
+
+
+@pytest.mark.parametrize("words", [("-h",), ("help",), ("status", "-h"), ("publish", "help"),
+                                   ("check", "-h")])
+def test_other_ways_to_ask_for_help(words):
+    done = subprocess.run([CTL, *words], text=True, capture_output=True, check=True)
+    assert "Usage: causewayctl" in done.stdout and done.stderr == ""
+
+
+@pytest.mark.parametrize("program", [CTL, *(BUILD / role / f"causeway-{role}" for role in ROLES),
+                                     BUILD / "dns/causeway-dns"], ids=lambda path: path.name)
+def test_other_ways_to_ask_for_the_version(program):
+    said = {subprocess.run([program, word], text=True, capture_output=True, check=True).stdout
+            for word in ("--version", "-V", "version")}
+    assert len(said) == 1 and said.pop().startswith(f"{program.name} ")
+
+
+def test_options_stand_before_and_behind(running):
+    path = socket_of(running, "parent")
+    for words in (("--control", path, "publish", "6001:6001"),
+                  ("unpublish", "--control", path, "6001:6001"),
+                  (f"--control={path}", "status")):
+        subprocess.run([CTL, *words], check=True, capture_output=True)
+
+
+def test_health(topology, workshop):
+    """Well, the enclave gone, the daemon gone: a line and an exit status for each."""
+    tunnel = workshop.tunnel()
+
+    def health(role, *words):
+        done = ctl(tunnel, role, "health", *words, check=False)
+        assert done.stdout.count("\n") == 1
+        return done.returncode, done.stdout.strip()
+
+    assert health("parent") == (0, "causeway-parent: 1 of 1 enclave connected")
+    assert health("enclave") == (0, "causeway-enclave: connected")
+    tunnel.enclave.daemon.stop()
+    wait_for(lambda: health("parent")[0] == 1, "the end of the session")
+    assert health("parent") == (1, "causeway-parent: 0 of 1 enclave connected")
+    assert health("parent", "--alive") == (0, "causeway-parent: answers")
+    status_, said = health("enclave")
+    assert status_ == 1 and "no daemon listens there" in said
 
 
 def test_help():

@@ -51,7 +51,7 @@ def test_parent(workshop, manager, monkeypatch):
     tunnel = workshop.tunnel(start=False)
     started(tunnel.parent, manager, monkeypatch)
     manager.wait_for("READY=1")
-    manager.wait_for("STATUS=1 enclaves may connect")
+    manager.wait_for("STATUS=1 enclave may connect")
     manager.wait_for("WATCHDOG=1", count=3)
     assert tunnel.parent.stop() == 0
     manager.wait_for("STOPPING=1")

@@ -25,7 +25,7 @@ def test_unit_is_ready(pair, side):
     assert shown["SubState"] == "running"
     assert shown["UnitFileState"] == "enabled"
     assert shown["NRestarts"] == "0"
-    assert {"parent": "enclaves may connect", "enclave": "lanes up, address 100.127.0."}[side] \
+    assert {"parent": "1 enclave may connect", "enclave": "lanes up, address 100.127.0."}[side] \
         in shown["StatusText"]
 
 

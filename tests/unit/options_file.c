@@ -114,6 +114,13 @@ static void test_refused_with_file_and_line(void **state)
     bad("= 9", "file:1: unknown key ''");
     bad("--count = 9", "file:1: unknown key '--count'");
     bad("count 9", "file:1: unknown key 'count 9'");
+    bad("[parent]\ncount = 9",
+        "file:1: unknown key '[parent]': there are no sections, every line is "
+        "KEY = VALUE");
+    bad("count: 9", "file:1: unknown key 'count: 9': a key and its value have a = between them");
+    bad("\xef\xbb\xbf"
+        "count = 9",
+        "file:1: begins with a byte order mark: save the file as UTF-8 without one");
     bad("count", "file:1: count needs a value: count = NUMBER");
     bad("count = 41", "file:1: count: '41' is not a number from 2 to 40");
     bad("loud = on", "file:1: loud: 'on' is neither yes nor no");

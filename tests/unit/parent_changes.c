@@ -130,8 +130,8 @@ static void test_publish(void **state)
     refused(CHANGE_ADD, "publish", "box=80:80", "--publish: no --enclave is called 'box'");
     refused(CHANGE_ADD, "publish", "80",
             "publish: '80' is not PORTS:PORTS (1 to 65535, or FIRST-LAST)");
-    refused(CHANGE_REMOVE, "publish", "8443:80", "publish: '8443:80' is not there");
-    refused(CHANGE_REMOVE, "publish", "rubbish", "publish: 'rubbish' is not there");
+    refused(CHANGE_REMOVE, "publish", "8443:80", "unpublish: '8443:80' is not there");
+    refused(CHANGE_REMOVE, "publish", "rubbish", "unpublish: 'rubbish' is not there");
     /* With one enclave a name or none is the same. */
     assert_true(change(CHANGE_REMOVE, "publish", "web=8443:443"));
     assert_true(change(CHANGE_REMOVE, "publish", "5300-5310:53-63/udp"));
@@ -149,7 +149,7 @@ static void test_allow(void **state)
     refused(CHANGE_ADD, "allow", "10.1.0.1/16",
             "allow: '10.1.0.1/16' is not a network like "
             "10.1.0.0/16");
-    refused(CHANGE_REMOVE, "allow", "10.2.0.0/16", "allow: '10.2.0.0/16' is not there");
+    refused(CHANGE_REMOVE, "allow", "10.2.0.0/16", "disallow: '10.2.0.0/16' is not there");
     refused(CHANGE_ADD, "pool", "10.2.0.0/16", "unknown key 'pool'");
     assert_true(change(CHANGE_REMOVE, "allow", "10.1.0.0/16"));
     assert_false(in_rules("10.1.0.0/16 accept"));
