@@ -59,6 +59,29 @@ static void clean_up(void *context)
             unlink(config->listen[i].link.path);
 }
 
+static void folders(const void *context, sandbox_add *add, void *add_context)
+{
+    const struct dns_config *config = context;
+
+    daemon_add_folder_of(config->resolv_conf, add, add_context);
+    daemon_add_folder_of(config->daemon_json, add, add_context);
+    for (unsigned i = 0; i < config->listen_count; i++)
+        if (config->listen[i].is_link && config->listen[i].link.kind == LINK_UNIX)
+            daemon_add_folder_of(config->listen[i].link.path, add, add_context);
+}
+
+/* An upstream that is a Unix socket admits its owner alone. */
+static bool keeps_user(const void *context)
+{
+    const struct dns_config *config = context;
+
+    for (unsigned i = 0; i < config->upstream_count; i++)
+        if (config->upstreams[i].kind == UPSTREAM_LINK &&
+            config->upstreams[i].link.kind == LINK_UNIX)
+            return true;
+    return false;
+}
+
 static bool take_over(const struct dns_config *config, struct failure *failure)
 {
     struct ip_addr address;
@@ -130,6 +153,8 @@ static const struct daemon_program program = {
     .control_path = DNS_CONTROL_PATH,
     .commands = dns_command_table,
     .sandbox = &dns_server_sandbox,
+    .folders = folders,
+    .keeps_user = keeps_user,
     .clean_up = clean_up,
     .open = open_all,
     .ready = ready,

@@ -22,6 +22,7 @@
 #include "runtime/base/daemon.h"
 #include "runtime/host/kernel_faults.h"
 #include "runtime/host/packet_socket.h"
+#include "runtime/lane/ring.h"
 
 struct enclave {
     struct daemon daemon;
@@ -58,7 +59,19 @@ static bool serve(void *context, char kind, char *text, char *answer, struct fai
            resolvers_serve(config->resolvers_file, text, failure);
 }
 
+static void folders(const void *context, sandbox_add *add, void *add_context)
+{
+    daemon_add_folder_of(((const struct enclave_config *)context)->resolvers_file, add,
+                         add_context);
+}
+
 /* ---- in the daemon ---- */
+
+/* A link that is a Unix socket admits its owner alone. */
+static bool keeps_user(const void *context)
+{
+    return ((const struct enclave_config *)context)->link.kind == LINK_UNIX;
+}
 
 static bool probe_udp_gso(const struct device *device)
 {
@@ -209,6 +222,9 @@ static const struct daemon_program program = {
     .control_path = ENCLAVE_CONTROL_PATH,
     .commands = enclave_commands,
     .sandbox = &sandbox_datapath,
+    .make_ring = ring_make,
+    .folders = folders,
+    .keeps_user = keeps_user,
     .prepare = prepare,
     .clean_up = clean_up,
     .serve = serve,

@@ -31,6 +31,7 @@
 #include "runtime/host/kernel_faults.h"
 #include "runtime/host/kernel_share.h"
 #include "runtime/host/sysctl.h"
+#include "runtime/lane/ring.h"
 
 #define PARENT_CID    3 /* of every Nitro parent, seen from its enclaves */
 #define RUN_DIRECTORY "/run/causeway"
@@ -88,6 +89,15 @@ static void clean_up(void *context)
         result = sysctl_restore_all();
     if (result < 0)
         log_warning("cannot put the sysctls back: %s", strerror(-result));
+}
+
+static void folders(const void *context, sandbox_add *add, void *add_context)
+{
+    const struct parent_config *config = context;
+
+    for (unsigned i = 0; i < config->enclave_count; i++)
+        if (config->enclaves[i].link.kind == LINK_UNIX)
+            daemon_add_folder_of(config->enclaves[i].link.path, add, add_context);
 }
 
 static bool set_sysctls(const struct parent_config *config, struct failure *failure)
@@ -311,6 +321,8 @@ static const struct daemon_program program = {
     .control_path = PARENT_CONTROL_PATH,
     .commands = parent_commands,
     .sandbox = &sandbox_datapath,
+    .make_ring = ring_make,
+    .folders = folders,
     .prepare = prepare,
     .clean_up = clean_up,
     .serve = changes_serve,

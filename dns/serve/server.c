@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/capability.h>
 #include <sys/resource.h>
 
 #include <seccomp.h>
@@ -33,10 +34,17 @@ static const int sandbox_calls[] = {
     SCMP_SYS(uname),
     SCMP_SYS(sysinfo),
 };
+/* Files of the host as they were: in anybody's folder, with their owner. */
+static const int helper_capabilities[] = {CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER};
+
 const struct sandbox_profile dns_server_sandbox = {
     .calls = sandbox_calls,
     .call_count = sizeof(sandbox_calls) / sizeof(sandbox_calls[0]),
     .files_read_only = true,
+    .files_everywhere = true, /* those that are followed, and whatever a reload names */
+    .network = true,
+    .helper_capabilities = helper_capabilities,
+    .helper_capability_count = sizeof(helper_capabilities) / sizeof(helper_capabilities[0]),
 };
 
 /* ---- opening ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/base/daemon.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,40 @@ static bool serve(void *context, char kind, char *text, char *answer, struct fai
         return reload_serve(&options->file, answer, failure);
     return daemon->program->serve != NULL &&
            daemon->program->serve(daemon->config, kind, text, answer, failure);
+}
+
+void daemon_add_folder_of(const char *path, sandbox_add *add, void *context)
+{
+    char folder[PATH_MAX];
+    char *slash;
+
+    if (path == NULL || (size_t)snprintf(folder, sizeof(folder), "%s", path) >= sizeof(folder))
+        return;
+    slash = strrchr(folder, '/');
+    if (slash == NULL)
+        snprintf(folder, sizeof(folder), ".");
+    else
+        slash[slash == folder] = '\0';
+    add(context, folder);
+}
+
+static void add_folders(const void *context, sandbox_add *add, void *add_context)
+{
+    const struct daemon *daemon = context;
+    const struct daemon_options *options = daemon->config;
+
+    daemon_add_folder_of(options->control.path, add, add_context);
+    if (daemon->program->folders != NULL)
+        daemon->program->folders(daemon->config, add, add_context);
+}
+
+static bool confine(void *context, struct failure *failure)
+{
+    const struct daemon *daemon = context;
+    const struct daemon_options *options = daemon->config;
+
+    return options->no_sandbox ||
+           sandbox_enter_helper(daemon->program->sandbox, add_folders, daemon, failure);
 }
 
 /* ---- in the daemon ---- */
@@ -94,6 +129,43 @@ static bool open_loop(struct daemon *daemon, struct failure *failure)
     return failure_set(failure, "cannot open epoll or signalfd: %s", strerror(-result));
 }
 
+/* Somebody without files of his own. A host that does not let it change, such as a container with
+ * few capabilities, keeps root without root's capabilities. */
+static bool change_user(const struct daemon *daemon, struct failure *failure)
+{
+    const struct daemon_options *options = daemon->config;
+    const char *user = sandbox_default_user();
+    struct failure reason;
+
+    if (options->user != NULL)
+        return sandbox_change_user(options->user, failure);
+    if (daemon->program->keeps_user != NULL && daemon->program->keeps_user(daemon->config))
+        return true;
+    if (user != NULL && !sandbox_change_user(user, &reason))
+        log_warning("stays root: %s", reason.text);
+    return true;
+}
+
+static bool enter_sandbox(struct daemon *daemon, struct failure *failure)
+{
+    const struct daemon_program *program = daemon->program;
+    const struct daemon_options *options = daemon->config;
+    int listener = -1;
+
+    if (options->no_sandbox)
+        return true;
+    if (!change_user(daemon, failure) ||
+        !sandbox_enter(program->sandbox, program->make_ring != NULL ? &listener : NULL, failure))
+        return false;
+    if (program->make_ring == NULL)
+        return true;
+    if (listener >= 0)
+        return helper_listen(&daemon->helper, listener, failure);
+    log_warning("another program answers this one's system calls already: a thread that is taken "
+                "over could make an io_uring");
+    return true;
+}
+
 static bool start(struct daemon *daemon, struct failure *failure)
 {
     const struct daemon_program *program = daemon->program;
@@ -102,7 +174,7 @@ static bool start(struct daemon *daemon, struct failure *failure)
     return open_loop(daemon, failure) && program->open(daemon->context, failure) &&
            control_open(&daemon->control, &daemon->loop, &options->control, program->control_path,
                         program->commands, daemon->commands, failure) &&
-           (options->no_sandbox || sandbox_enter(program->sandbox, options->user, failure));
+           enter_sandbox(daemon, failure);
 }
 
 static void run(struct daemon *daemon)
@@ -136,7 +208,11 @@ static void end(struct daemon *daemon)
 static int serve_until_told(struct daemon *daemon, int argc, char **argv)
 {
     const struct daemon_program *program = daemon->program;
-    struct helper_duties duties = {.cleanup = clean_up, .serve = serve, .context = daemon};
+    struct helper_duties duties = {.cleanup = clean_up,
+                                   .serve = serve,
+                                   .context = daemon,
+                                   .confine = confine,
+                                   .make = program->make_ring};
     struct failure failure;
 
     if (!prepare_reload(daemon, argc, argv))

@@ -82,6 +82,11 @@ struct daemon_program {
     const char *control_path;           /* the default */
     const struct control_command *commands;
     const struct sandbox_profile *sandbox;
+    broker_make *make_ring; /* by the helper, for a daemon that has lanes; NULL: none */
+    /* Where the helper changes files; NULL: nowhere of its own. */
+    sandbox_folders *folders;
+    /* Dials a socket that only its owner may: stays who it is unless told. NULL: never. */
+    bool (*keeps_user)(const void *config);
 
     /* Looks whether this host can do it, before anything is changed. NULL: always. */
     bool (*prepare)(void *context, struct failure *failure);
@@ -115,6 +120,9 @@ struct daemon {
     struct reload reload;
     struct control control;
 };
+
+/* For sandbox_folders: adds the folder that a path is in; NULL is allowed. */
+void daemon_add_folder_of(const char *path, sandbox_add *add, void *context);
 
 /* The whole life of a daemon. The exit status for main(). */
 int daemon_main(struct daemon *daemon, int argc, char **argv);

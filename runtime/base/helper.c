@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "runtime/base/log.h"
+
 #define ANSWER_DONE    '+'
 #define ANSWER_FAILED  '-'
 #define ANSWER_SECONDS 60 /* iptables may wait for its lock */
@@ -25,52 +28,147 @@
 static const int group_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 #define GROUP_SIGNALS (sizeof(group_signals) / sizeof(group_signals[0]))
 
-static ssize_t send_message(int fd, char head, const char *text)
+/* Room for one descriptor beside a message. */
+union descriptor {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+/* passed: a descriptor that goes with it, or -1. */
+static ssize_t send_message(int fd, char head, const char *text, int passed)
 {
     struct iovec parts[] = {{&head, 1}, {(void *)text, strlen(text)}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    union descriptor control = {.header = {.cmsg_len = CMSG_LEN(sizeof(passed)),
+                                           .cmsg_level = SOL_SOCKET,
+                                           .cmsg_type = SCM_RIGHTS}};
     ssize_t sent;
 
+    if (passed >= 0) {
+        memcpy(CMSG_DATA(&control.header), &passed, sizeof(passed));
+        message.msg_control = control.bytes;
+        message.msg_controllen = sizeof(control.bytes);
+    }
     do
         sent = sendmsg(fd, &message, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
     return sent;
 }
 
-/* The next message into out[MESSAGE_BYTES], its text NUL-terminated. False at the end. */
-static bool receive_message(int fd, char *out)
+/* The descriptor that came with a message, or -1: one at most, there is no room for more. */
+static int descriptor_of(struct msghdr *message)
 {
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    int passed = -1;
+
+    if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+        header->cmsg_len == CMSG_LEN(sizeof(passed)))
+        memcpy(&passed, CMSG_DATA(header), sizeof(passed));
+    return passed;
+}
+
+/* The next message into out[MESSAGE_BYTES], its text NUL-terminated. False at the end. passed:
+ * the descriptor that came with it, the caller's to close, or -1. */
+static bool receive_message(int fd, char *out, int *passed)
+{
+    struct iovec part = {out, MESSAGE_BYTES - 1};
+    union descriptor control;
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
     ssize_t got;
 
     do
-        got = recv(fd, out, MESSAGE_BYTES - 1, 0);
+        got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
     while (got < 0 && errno == EINTR);
     if (got <= 0)
         return false;
     out[got] = '\0';
+    *passed = descriptor_of(&message);
     return true;
+}
+
+static void close_if_open(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* ---- in the helper ---- */
+
+struct service {
+    const struct helper_duties *duties;
+    int fd, listener; /* the daemon's requests; the kernel's, or -1 */
+};
+
+static bool serve(const struct service *service, char *request, struct failure *failure,
+                  char *answer)
+{
+    const struct helper_duties *duties = service->duties;
+
+    failure_set(failure, "this request is not known");
+    answer[0] = '\0';
+    if (request[0] == HELPER_KIND_LISTEN)
+        return service->listener >= 0;
+    return duties->serve != NULL &&
+           duties->serve(duties->context, request[0], request + 1, answer, failure);
+}
+
+/* One request of the daemon. False: that was the last. */
+static bool take_request(struct service *service)
+{
+    static char request[MESSAGE_BYTES], answer[HELPER_TEXT_MAX];
+    struct failure failure;
+    int passed;
+
+    if (!receive_message(service->fd, request, &passed))
+        return false;
+    if (request[0] == HELPER_KIND_LISTEN && service->listener < 0) {
+        service->listener = passed;
+        passed = -1;
+    }
+    close_if_open(&passed);
+    if (request[0] == HELPER_KIND_CLEANUP) {
+        service->duties->cleanup(service->duties->context);
+        return false;
+    }
+    bool done = serve(service, request, &failure, answer);
+    return send_message(service->fd, done ? ANSWER_DONE : ANSWER_FAILED,
+                        done ? answer : failure.text, -1) >= 0;
+}
+
+/* Waits for either of the two, and handles it. */
+static bool turn(struct service *service)
+{
+    struct pollfd fds[] = {{.fd = service->fd, .events = POLLIN},
+                           {.fd = service->listener, .events = POLLIN}};
+
+    if (poll(fds, 2, -1) < 0)
+        return errno == EINTR;
+    if (fds[1].revents & POLLIN) {
+        if (!broker_answer(service->listener, service->duties->make))
+            close_if_open(&service->listener);
+    } else if (fds[1].revents != 0) {
+        close_if_open(&service->listener); /* nobody is left that could ask */
+    }
+    return fds[0].revents == 0 || take_request(service);
 }
 
 static _Noreturn void helper_main(int fd, const sigset_t *mask, const struct helper_duties *duties)
 {
-    static char request[MESSAGE_BYTES], answer[HELPER_TEXT_MAX];
+    struct service service = {.duties = duties, .fd = fd, .listener = -1};
+    struct failure failure;
 
     for (size_t i = 0; i < GROUP_SIGNALS; i++)
         signal(group_signals[i], SIG_IGN);
     sigprocmask(SIG_SETMASK, mask, NULL);
     prctl(PR_SET_NAME, "causeway-clean");
-    while (receive_message(fd, request)) {
-        if (request[0] == HELPER_KIND_CLEANUP) {
-            duties->cleanup(duties->context);
-            break;
-        }
-        struct failure failure = {"this request is not known"};
-        answer[0] = '\0';
-        bool done = duties->serve != NULL &&
-                    duties->serve(duties->context, request[0], request + 1, answer, &failure);
-        if (send_message(fd, done ? ANSWER_DONE : ANSWER_FAILED, done ? answer : failure.text) < 0)
-            break;
-    }
+    if (duties->confine != NULL && !duties->confine(duties->context, &failure))
+        die("the helper process: %s", failure.text);
+    while (turn(&service))
+        ;
     _exit(EXIT_SUCCESS);
 }
 
@@ -116,19 +214,21 @@ int helper_start(struct helper *helper, const struct helper_duties *duties)
     return 0;
 }
 
-bool helper_request(struct helper *helper, char kind, const char *text, char *answer,
+static bool request(struct helper *helper, char kind, const char *text, int passed, char *answer,
                     struct failure *failure)
 {
     static char message[MESSAGE_BYTES]; /* one thread asks */
+    int unexpected = -1;
 
     if (strlen(text) >= HELPER_TEXT_MAX)
         return failure_set(failure, "the request is longer than %d bytes", HELPER_TEXT_MAX);
     /* An answer that comes late would be taken for that to the next request. */
-    if (helper->broken || send_message(helper->fd, kind, text) < 0 ||
-        !receive_message(helper->fd, message)) {
+    if (helper->broken || send_message(helper->fd, kind, text, passed) < 0 ||
+        !receive_message(helper->fd, message, &unexpected)) {
         helper->broken = true;
         return failure_set(failure, "the privileged helper process does not answer: restart");
     }
+    close_if_open(&unexpected);
     if (message[0] != ANSWER_DONE)
         return failure_set(failure, "%s", message + 1);
     if (answer != NULL)
@@ -136,9 +236,23 @@ bool helper_request(struct helper *helper, char kind, const char *text, char *an
     return true;
 }
 
+bool helper_request(struct helper *helper, char kind, const char *text, char *answer,
+                    struct failure *failure)
+{
+    return request(helper, kind, text, -1, answer, failure);
+}
+
+bool helper_listen(struct helper *helper, int listener, struct failure *failure)
+{
+    bool done = request(helper, HELPER_KIND_LISTEN, "", listener, NULL, failure);
+
+    close(listener);
+    return done;
+}
+
 void helper_finish(struct helper *helper)
 {
-    send_message(helper->fd, HELPER_KIND_CLEANUP, "");
+    send_message(helper->fd, HELPER_KIND_CLEANUP, "", -1);
     close(helper->fd);
     while (waitpid(helper->pid, NULL, 0) < 0 && errno == EINTR)
         ;

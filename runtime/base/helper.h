@@ -10,7 +10,8 @@
  * Meanwhile it serves what a running daemon can no longer do itself: read its configuration file
  * again, exchange firewall rules. The requests are a fixed set that the daemon defines; their text
  * is parsed and checked here as if it came from a stranger. What they can do is no more than
- * CAP_NET_ADMIN, which the daemon keeps, can do anyway.
+ * CAP_NET_ADMIN, which the daemon keeps, can do anyway. It has a sandbox of its own (sandbox.h),
+ * and makes the rings that the daemon may not make (broker.h).
  */
 #ifndef CAUSEWAY_RUNTIME_BASE_HELPER_H
 #define CAUSEWAY_RUNTIME_BASE_HELPER_H
@@ -19,6 +20,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "runtime/base/broker.h"
 #include "runtime/base/failure.h"
 
 #define HELPER_TEXT_MAX 98304 /* bytes of a request or an answer, its NUL included */
@@ -38,8 +40,12 @@ struct helper_duties {
     void (*cleanup)(void *context);
     bool (*serve)(void *context, char kind, char *text, char *answer, struct failure *failure);
     void *context;
+    /* First of all: gives up what the rest does not need. False ends it. NULL: nothing. */
+    bool (*confine)(void *context, struct failure *failure);
+    broker_make *make; /* what helper_listen() asks for; NULL: nothing */
 };
-#define HELPER_KIND_CLEANUP 'c' /* taken; all others are the daemon's to define */
+#define HELPER_KIND_CLEANUP 'c' /* these are taken; all others are the daemon's to define */
+#define HELPER_KIND_LISTEN  'l'
 
 /* Forks. Single-threaded callers only. 0 or -errno. */
 int helper_start(struct helper *helper, const struct helper_duties *duties);
@@ -50,6 +56,9 @@ int helper_start(struct helper *helper, const struct helper_duties *duties);
  */
 bool helper_request(struct helper *helper, char kind, const char *text, char *answer,
                     struct failure *failure);
+
+/* Has it answer on the listener (broker.h), which is closed here. */
+bool helper_listen(struct helper *helper, int listener, struct failure *failure);
 
 /* Asks for the clean-up and waits until it is done. */
 void helper_finish(struct helper *helper);

@@ -82,36 +82,36 @@ void ring_handle(struct ring *ring, enum ring_op op, ring_handler *handler, void
  * since 6.1): a burst of packets costs one wakeup. Older kernels get the plain form. The ring
  * starts disabled, so that it can be restricted before its first use.
  */
-static int create(struct io_uring *uring)
+static int set_up(struct io_uring_params *params)
 {
     static const unsigned wishes[] = {
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
         IORING_SETUP_COOP_TASKRUN,
         0,
     };
-    int error = -EINVAL;
+    long fd = -1;
 
-    for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]) && error == -EINVAL; i++) {
-        struct io_uring_params params = {
+    errno = EINVAL;
+    for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]) && fd < 0 && errno == EINVAL; i++) {
+        *params = (struct io_uring_params){
             .flags = IORING_SETUP_CQSIZE | IORING_SETUP_R_DISABLED | wishes[i],
             .cq_entries = COMPLETIONS,
         };
-        error = io_uring_queue_init_params(ENTRIES, uring, &params);
+        fd = syscall(SYS_io_uring_setup, ENTRIES, params);
     }
-    return error;
+    return fd < 0 ? -errno : (int)fd;
 }
 
 /* liburing 2.3 declares these registrations and does not export them. */
-static int uring_register(struct io_uring *uring, unsigned operation, const void *argument,
-                          unsigned count)
+static int uring_register(int fd, unsigned operation, const void *argument, unsigned count)
 {
-    long result = syscall(SYS_io_uring_register, uring->ring_fd, operation, argument, count);
+    long result = syscall(SYS_io_uring_register, fd, operation, argument, count);
 
     return result < 0 ? -errno : 0;
 }
 
 /* The operations a lane uses; a hijacked daemon gets no more out of this ring. */
-static int restrict_operations(struct io_uring *uring)
+static int restrict_operations(int fd)
 {
     static const uint8_t operations[] = {
         IORING_OP_RECV, IORING_OP_SEND, IORING_OP_SENDMSG, IORING_OP_READ, IORING_OP_TIMEOUT,
@@ -135,7 +135,57 @@ static int restrict_operations(struct io_uring *uring)
         (++next)->opcode = IORING_RESTRICTION_REGISTER_OP;
         next->register_op = registrations[i];
     }
-    return uring_register(uring, IORING_REGISTER_RESTRICTIONS, restrictions, COUNT);
+    return uring_register(fd, IORING_REGISTER_RESTRICTIONS, restrictions, COUNT);
+}
+
+/* What the kernel said about a ring of ours, once and for all; written by ring_probe(). */
+static struct io_uring_params probed;
+
+static int make(struct io_uring_params *params)
+{
+    int fd = set_up(params);
+
+    /* In the sandbox the kernel has asked somebody else, who did all of this and could not say
+     * where in the ring is what: where it was in the one that was probed. */
+    if (fd >= 0 && params->features == 0) {
+        *params = probed;
+        return fd;
+    }
+    int error = fd < 0 ? fd : restrict_operations(fd);
+    if (error < 0 && fd >= 0)
+        close(fd);
+    return error < 0 ? error : fd;
+}
+
+int ring_make(void)
+{
+    struct io_uring_params params;
+    int fd = make(&params);
+
+    if (fd >= 0 && memcmp(&params, &probed, sizeof(params)) != 0) {
+        close(fd);
+        return -EIO;
+    }
+    return fd;
+}
+
+static int create(struct io_uring *uring)
+{
+    struct io_uring_params params;
+    int fd = make(&params);
+
+    if (fd < 0)
+        return fd;
+    int error = io_uring_queue_mmap(fd, &params, uring);
+    if (error < 0) {
+        close(fd);
+        return error;
+    }
+    /* Entry n is always at place n; liburing up to 2.3 writes that with each entry, later ones
+     * once, when they make a ring themselves. */
+    for (unsigned i = 0; i < params.sq_entries; i++)
+        uring->sq.array[i] = i;
+    return 0;
 }
 
 static struct io_uring_buf_ring *slot_ring(struct ring *ring)
@@ -178,9 +228,7 @@ int ring_open(struct ring *ring, const struct lane_options *options, int wake_fd
     if (error == 0)
         error = register_slots(ring);
     if (error == 0)
-        error = restrict_operations(&ring->uring);
-    if (error == 0)
-        error = uring_register(&ring->uring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+        error = uring_register(ring->uring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     if (error < 0)
         io_uring_queue_exit(&ring->uring);
     return error;
@@ -199,23 +247,21 @@ void ring_close(struct ring *ring)
         .timeout = {.tv_sec = 1},
     };
     struct io_uring *uring = &ring->uring;
-    int result = uring_register(uring, IORING_REGISTER_SYNC_CANCEL, &all, 1);
+    int result = uring_register(uring->ring_fd, IORING_REGISTER_SYNC_CANCEL, &all, 1);
 
     io_uring_get_events(uring); /* with DEFER_TASKRUN the cancelled requests end here */
     if (result >= 0 || result == -ENOENT)
-        uring_register(uring, IORING_UNREGISTER_FILES, NULL, 0);
+        uring_register(uring->ring_fd, IORING_UNREGISTER_FILES, NULL, 0);
     io_uring_queue_exit(uring);
 }
 
 /* ---- probe ---- */
 
-static unsigned probed_flags; /* written before any other thread is there */
-
 const char *ring_mode(void)
 {
-    if (probed_flags & IORING_SETUP_DEFER_TASKRUN)
+    if (probed.flags & IORING_SETUP_DEFER_TASKRUN)
         return "deferred task run";
-    return probed_flags & IORING_SETUP_COOP_TASKRUN ? "cooperative task run" : "plain";
+    return probed.flags & IORING_SETUP_COOP_TASKRUN ? "cooperative task run" : "plain";
 }
 
 /* Any descriptor will do for sockets that nothing is asked of. */
@@ -226,20 +272,31 @@ static int try_open(struct ring *ring)
     if (fd < 0)
         return -errno;
     int error = ring_open(ring, &(struct lane_options){.stream_fd = fd, .inject_fd = fd}, fd);
-    if (error == 0) {
-        probed_flags = ring->uring.flags;
+    if (error == 0)
         io_uring_queue_exit(&ring->uring);
-    }
     close(fd);
+    return error;
+}
+
+static int probe(void)
+{
+    struct io_uring_params params;
+    int fd = make(&params);
+
+    if (fd < 0)
+        return fd;
+    probed = params; /* before any other thread is there */
+    close(fd);
+    struct ring *ring = ring_new();
+    int error = ring == NULL ? -errno : try_open(ring);
+    ring_free(ring);
     return error;
 }
 
 bool ring_probe(struct failure *failure)
 {
-    struct ring *ring = ring_new();
-    int result = ring == NULL ? -errno : try_open(ring);
+    int result = probe();
 
-    ring_free(ring);
     return result == 0 ||
            failure_set(failure, "io_uring is not usable here (Linux 6.0 or newer, %s): %s",
                        "sysctl kernel.io_uring_disabled = 0", strerror(-result));

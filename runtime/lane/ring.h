@@ -102,6 +102,12 @@ void ring_flush(struct ring *ring);
  */
 int ring_turn(struct ring *ring, uint32_t pause_us);
 
+/*
+ * A ring that can do no more than a lane does, its descriptor or negative errno; for a process
+ * that makes them for another, which cannot (runtime/base/broker.h). Behind ring_probe().
+ */
+int ring_make(void);
+
 /* Can this kernel do what a ring needs? */
 bool ring_probe(struct failure *failure);
 

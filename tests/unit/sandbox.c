@@ -13,7 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "runtime/base/helper.h"
 #include "runtime/lane/lane.h"
+#include "runtime/lane/ring.h"
 #include "runtime/host/packet_socket.h"
 #include "tests/unit/support.h"
 
@@ -26,11 +28,24 @@
         }                                                                                          \
     } while (0)
 
+static struct helper helper;
+
+static void nothing(void *context)
+{
+    (void)context;
+}
+
+/* As the daemons do: the helper first, which makes the rings. */
 static int enter(const char *user)
 {
+    struct helper_duties duties = {.cleanup = nothing, .make = ring_make};
     struct failure failure = {""};
+    int listener = -1;
 
-    if (sandbox_enter(&sandbox_datapath, user, &failure))
+    if (ring_probe(&failure) && helper_start(&helper, &duties) == 0 &&
+        (user == NULL || sandbox_change_user(user, &failure)) &&
+        sandbox_enter(&sandbox_datapath, &listener, &failure) && listener >= 0 &&
+        helper_listen(&helper, listener, &failure))
         return 0;
     dprintf(2, "%s\n", failure.text);
     return -1;
@@ -107,6 +122,10 @@ static int lane_works(void *context)
     int ends[2];
 
     (void)context;
+    struct link_addr addr = {.kind = LINK_UNIX};
+    snprintf(addr.path, sizeof(addr.path), "%s", support_path("sandboxed"));
+    int listener = link_listen(&addr);
+    CHECK(listener >= 0);
     CHECK(enter(NULL) == 0);
     CHECK(lane_probe(&failure));
     struct lane *lane = lane_new();
@@ -116,10 +135,6 @@ static int lane_works(void *context)
     CHECK(exit_fd >= 0 && inject_fd >= 0);
     CHECK(syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, ends) == -1 && errno == EPERM);
     /* No socketpair: the daemons listen, accept and connect. */
-    struct link_addr addr = {.kind = LINK_UNIX};
-    snprintf(addr.path, sizeof(addr.path), "%s", support_path("sandboxed"));
-    int listener = link_listen(&addr);
-    CHECK(listener >= 0);
     ends[1] = link_dial(&addr);
     uint32_t cid;
     ends[0] = link_accept(listener, &addr, &cid);
@@ -164,11 +179,13 @@ static int daily_work(void *context)
 /* A profile that keeps nothing: the smallest sandbox. */
 static int nothing_kept(void *user)
 {
-    static const struct sandbox_profile profile = {.files_read_only = true};
+    static const struct sandbox_profile profile = {.files_read_only = true,
+                                                   .files_everywhere = true};
     char byte;
     struct failure failure;
 
-    CHECK(sandbox_enter(&profile, user, &failure));
+    CHECK(user == NULL || sandbox_change_user(user, &failure));
+    CHECK(sandbox_enter(&profile, NULL, &failure));
     CHECK(strcmp(status_of("\nCapEff:"), "0000000000000000") == 0);
     CHECK(strcmp(status_of("\nCapPrm:"), "0000000000000000") == 0);
     int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
@@ -189,7 +206,7 @@ static int no_such_user(void *context)
     struct failure failure = {""};
 
     (void)context;
-    CHECK(!sandbox_enter(&sandbox_datapath, "no-such-user-here", &failure));
+    CHECK(!sandbox_change_user("no-such-user-here", &failure));
     CHECK(strcmp(failure.text, "no such user: no-such-user-here") == 0);
     return 0;
 }
