@@ -149,7 +149,8 @@ bool sandbox_enter(const struct sandbox_profile *profile, int *listener, struct 
 bool sandbox_enter_helper(const struct sandbox_profile *profile, sandbox_folders *folders,
                           const void *config, struct failure *failure)
 {
-    return no_new_privileges(failure) && sandbox_landlock_helper(folders, config, failure) &&
+    return no_new_privileges(failure) &&
+           sandbox_landlock_helper(profile, folders, config, failure) &&
            keep_of(profile->helper_capabilities, profile->helper_capability_count, failure) &&
            sandbox_limit_helper_calls(failure);
 }

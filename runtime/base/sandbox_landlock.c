@@ -149,7 +149,8 @@ static void allow_folder(void *context, const char *folder)
     allow(context, path, READING | CHANGING);
 }
 
-bool sandbox_landlock_helper(sandbox_folders *folders, const void *config, struct failure *failure)
+bool sandbox_landlock_helper(const struct sandbox_profile *profile, sandbox_folders *folders,
+                             const void *config, struct failure *failure)
 {
     struct ruleset set;
     int version = abi();
@@ -161,7 +162,8 @@ bool sandbox_landlock_helper(sandbox_folders *folders, const void *config, struc
     allow(&set, "/", READING | FS_EXECUTE);
     allow(&set, "/dev", FS_WRITE_FILE);
     allow(&set, "/run", READING | CHANGING); /* the tools' locks; what the daemons keep there */
-    allow_network_settings(&set);
+    if (!profile->files_read_only)
+        allow_network_settings(&set);
     if (folders != NULL)
         folders(config, allow_folder, &set);
     return finish(&set, failure);

@@ -10,7 +10,8 @@ bool sandbox_fail(struct failure *failure, const char *what);
 
 /* Landlock of a daemon and of a helper. True where the kernel has none. no_new_privs is set. */
 bool sandbox_landlock(const struct sandbox_profile *profile, struct failure *failure);
-bool sandbox_landlock_helper(sandbox_folders *folders, const void *config, struct failure *failure);
+bool sandbox_landlock_helper(const struct sandbox_profile *profile, sandbox_folders *folders,
+                             const void *config, struct failure *failure);
 
 /* seccomp of both. */
 bool sandbox_limit_calls(const struct sandbox_profile *profile, int *listener,
