@@ -181,6 +181,7 @@ static int create(struct io_uring *uring)
         close(fd);
         return error;
     }
+    uring->features = params.features;
     /* Entry n is always at place n; liburing up to 2.3 writes that with each entry, later ones
      * once, when they make a ring themselves. */
     for (unsigned i = 0; i < params.sq_entries; i++)
