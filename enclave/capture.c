@@ -8,6 +8,7 @@
 
 #include "rule_templates.h"
 #include "runtime/base/clock.h"
+#include "runtime/host/kernel_features.h"
 #include "runtime/host/nfqueue.h"
 #include "runtime/host/packet_socket.h"
 #include "runtime/lane/report.h"
@@ -137,7 +138,7 @@ static bool open_packet(struct capture *capture, const struct enclave_config *co
 }
 
 bool capture_open(struct capture *capture, const struct enclave_config *config,
-                  const struct device *device, bool udp_gso, struct failure *failure)
+                  const struct device *device, struct failure *failure)
 {
     *capture = (struct capture){.firewall = RULES_NONE};
     if (config->capture != CAPTURE_PACKET) {
@@ -150,7 +151,9 @@ bool capture_open(struct capture *capture, const struct enclave_config *config,
         log_warning("NFQUEUE cannot be used, taking AF_PACKET: %s", failure->text);
         *capture = (struct capture){.firewall = RULES_NONE};
     }
-    int limited = device_limit_offloads(udp_gso);
+    int limited = features_try_udp_gso(device->peer_index);
+    if (limited == 0)
+        limited = device_limit_offloads(features_udp_gso());
     if (limited < 0)
         return failure_set(failure, "cannot set the offloads of %s: %s", DEVICE_NAME,
                            strerror(-limited));

@@ -27,7 +27,7 @@ struct rules_values *capture_rules_values(const struct enclave_config *config, b
 
 /* Chooses and opens. */
 bool capture_open(struct capture *capture, const struct enclave_config *config,
-                  const struct device *device, bool udp_gso, struct failure *failure);
+                  const struct device *device, struct failure *failure);
 
 /* Gives lane number `lane` of `lanes` its sources. */
 void capture_assign(const struct capture *capture, unsigned lane, unsigned lanes,

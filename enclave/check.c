@@ -6,17 +6,7 @@
 #include "enclave/config.h"
 #include "runtime/host/kernel_faults.h"
 #include "runtime/lane/check_path.h"
-#include "runtime/host/nfqueue.h"
-#include "runtime/host/tc_mark.h"
-
-static bool have_tc_mark(const struct enclave_config *config)
-{
-    int program = tc_mark_load(config->lanes);
-
-    if (program >= 0)
-        close(program);
-    return program >= 0;
-}
+#include "runtime/host/kernel_features.h"
 
 static bool have_rules(const struct enclave_config *config)
 {
@@ -29,7 +19,7 @@ static bool have_rules(const struct enclave_config *config)
 int check_enclave(const struct enclave_config *config)
 {
     struct check_report report = {0};
-    bool queue = nfqueue_available();
+    bool queue = features_nfqueue();
     bool rules = have_rules(config);
 
     check_path(&report);
@@ -47,7 +37,7 @@ int check_enclave(const struct enclave_config *config)
     }
     if (config->capture != CAPTURE_PACKET)
         check_optional(
-            &report, have_tc_mark(config), "tc program",
+            &report, features_tc_mark(), "tc program",
             "CONFIG_NET_CLS_BPF or CONFIG_BPF_SYSCALL is off; NFQUEUE works without GSO");
     kernel_faults_check(enclave_config_uses(config));
     return check_finish(&report);

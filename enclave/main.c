@@ -21,7 +21,6 @@
 #include "enclave/session.h"
 #include "runtime/base/daemon.h"
 #include "runtime/host/kernel_faults.h"
-#include "runtime/host/packet_socket.h"
 #include "runtime/lane/ring.h"
 
 struct enclave {
@@ -71,16 +70,6 @@ static void folders(const void *context, sandbox_add *add, void *add_context)
 static bool keeps_user(const void *context)
 {
     return ((const struct enclave_config *)context)->link.kind == LINK_UNIX;
-}
-
-static bool probe_udp_gso(const struct device *device)
-{
-    int fd = packet_socket_inject(device->peer_index);
-    bool known = fd >= 0 && packet_socket_knows_udp_gso(fd);
-
-    if (fd >= 0)
-        close(fd);
-    return known;
 }
 
 static bool prepare(void *context, struct failure *failure)
@@ -149,8 +138,7 @@ static bool open_all(void *context, struct failure *failure)
         .taps = &enclave->taps,
     };
     return open_monitor(enclave, failure) &&
-           capture_open(&enclave->capture, config, &enclave->device,
-                        probe_udp_gso(&enclave->device), failure) &&
+           capture_open(&enclave->capture, config, &enclave->device, failure) &&
            session_open(&enclave->session, failure);
 }
 

@@ -10,6 +10,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/host/connected.h"
+#include "runtime/host/kernel_features.h"
 #include "runtime/host/kernel_share.h"
 #include "runtime/host/packet_socket.h"
 #include "runtime/lane/report.h"
@@ -381,9 +382,11 @@ bool session_open(struct session *session, struct failure *failure)
         else if (dial->inject_fd < 0)
             result = dial->inject_fd;
     }
+    if (result == 0)
+        result = features_try_udp_gso(session->device->peer_index);
     if (result < 0)
         return failure_set(failure, "cannot set up the lanes: %s", strerror(-result));
-    session->inject_udp_gso = packet_socket_knows_udp_gso(session->dials[0].inject_fd);
+    session->inject_udp_gso = features_udp_gso();
     return true;
 }
 

@@ -2,6 +2,7 @@
 #include "parent/commands.h"
 
 #include "parent/publish.h"
+#include "runtime/host/kernel_features.h"
 #include "runtime/lane/report.h"
 #include "runtime/lane/tap_command.h"
 
@@ -19,15 +20,6 @@ static void report_policy(const struct parent_config *config, struct json *reply
     json_list_end(reply);
 }
 
-/* Whether UDP super-packets go whole is known once the first enclave has come. */
-static bool injects_udp_gso(const struct sessions *sessions)
-{
-    for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
-        if (sessions->enclaves[i].used && sessions->enclaves[i].device_index != 0)
-            return sessions->enclaves[i].inject_udp_gso;
-    return true;
-}
-
 static bool status(void *context, const struct control_request *request, struct json *reply,
                    struct failure *failure)
 {
@@ -36,7 +28,7 @@ static bool status(void *context, const struct control_request *request, struct 
 
     (void)request, (void)failure;
     control_report(commands->control, "causeway-parent", reply);
-    report_kernel(reply, injects_udp_gso(changes->sessions), parent_config_uses(changes->config));
+    report_kernel(reply, features_udp_gso(), parent_config_uses(changes->config));
     json_text(reply, "capture", "AF_PACKET");
     json_text(reply, "firewall", rules_backend_name(commands->firewall));
     json_end(reply);

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "parent/addresses.h"
+#include "parent/policy.h"
 #include "runtime/base/log.h"
 #include "runtime/host/kernel_faults.h"
+#include "runtime/host/kernel_features.h"
 #include "runtime/host/packet_socket.h"
 #include "runtime/lane/report.h"
 
@@ -18,19 +20,6 @@ static struct mac index_mac(uint8_t end, uint32_t index)
     return (struct mac){{0x02, 0x63, 0x77, end, (uint8_t)(index >> 8), (uint8_t)index}};
 }
 enum { MAC_KERNEL_END = 1, MAC_DAEMON_END, MAC_NOBODY };
-
-/* --allow opens closed addresses only where it names them: 0.0.0.0/0 does not open the metadata
- * service. */
-static struct prefix_table opened_by(const struct prefix_table *allow)
-{
-    struct prefix_table opened = {0};
-
-    for (size_t i = 0; i < allow->count; i++)
-        for (size_t j = 0; j < policy_closed.count; j++)
-            if (prefix_covers(&policy_closed.entries[j], &allow->entries[i]))
-                prefix_table_add(&opened, &allow->entries[i]);
-    return opened;
-}
 
 void enclave_init(struct enclave *enclave, const struct enclave_context *context,
                   const struct enclave_entry *entry, const char *peer, uint32_t index)
@@ -52,13 +41,13 @@ void enclave_init(struct enclave *enclave, const struct enclave_context *context
              index);
     enclave->policy.own4 = parent_config_address(context->config, 4, index);
     enclave->policy.own6 = parent_config_address(context->config, 6, index);
-    enclave->policy.opened = opened_by(&context->config->allow);
+    enclave->policy.opened = parent_policy_opened(&context->config->allow).closed;
     enclave->fragments.limit = context->fragment_limit;
 }
 
 void enclave_policy_changed(struct enclave *enclave, const struct enclave_context *context)
 {
-    struct prefix_table opened = opened_by(&context->config->allow);
+    struct prefix_table opened = parent_policy_opened(&context->config->allow).closed;
 
     if (memcmp(&opened, &enclave->policy.opened, sizeof(opened)) == 0)
         return;
@@ -131,16 +120,11 @@ static int make_pair(struct enclave *enclave, const struct enclave_context *cont
 }
 
 /* Super-packets that this kernel's virtio_net_hdr cannot describe must not reach the taps. */
-static int probe_offloads(struct enclave *enclave)
+static int limit_offloads(struct enclave *enclave)
 {
-    int fd = packet_socket_inject(enclave->peer_device_index);
+    int error = features_try_udp_gso(enclave->peer_device_index);
 
-    if (fd < 0)
-        return fd;
-    enclave->inject_udp_gso =
-        packet_socket_knows_udp_gso(fd) && kernel_fault_next_here(KERNEL_UDP_GSO, NULL) == NULL;
-    close(fd);
-    return netdev_limit_offloads(enclave->device, enclave->inject_udp_gso);
+    return error < 0 ? error : netdev_limit_offloads(enclave->device, features_udp_gso());
 }
 
 static int set_up_device(struct enclave *enclave, const struct enclave_context *context)
@@ -152,7 +136,7 @@ static int set_up_device(struct enclave *enclave, const struct enclave_context *
     if (error == 0)
         error = netdev_set_up(context->netdev, enclave->device_index, true);
     if (error == 0)
-        error = probe_offloads(enclave);
+        error = limit_offloads(enclave);
     if (error == 0)
         error = set_up_family(enclave, context, &enclave->policy.own4);
     if (error == 0)
@@ -312,7 +296,7 @@ int enclave_lane_start(struct enclave *enclave, const struct enclave_context *co
 {
     struct parent_lane *lane = &enclave->lanes[number];
     struct lane_options options = {
-        .inject_udp_gso = enclave->inject_udp_gso,
+        .inject_udp_gso = features_udp_gso(),
         .inject_source = enclave->peer_mac,
         .inject_destination = enclave->device_mac,
         .source_count = 1,

@@ -45,8 +45,7 @@ struct enclave {
     struct reassembly_budget fragments;
     char device[IFNAMSIZ], peer_device[IFNAMSIZ];
     int device_index, peer_device_index; /* 0: not made yet */
-    bool inject_udp_gso;
-    uint16_t fanout_group; /* of the capture sockets */
+    uint16_t fanout_group;               /* of the capture sockets */
     struct mac device_mac, peer_mac;
 
     struct log_limit log; /* of what the enclave can provoke: coming and going */

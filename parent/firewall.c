@@ -3,6 +3,7 @@
 
 #include "parent/addresses.h"
 #include "parent/enclave.h"
+#include "parent/policy.h"
 #include "rule_templates.h"
 
 const struct rules_set firewall_rules = {
@@ -50,23 +51,15 @@ static void set_prefixes(struct rules_values *values, const char *list4, const c
     }
 }
 
-/*
- * --allow in two lists: what opens closed addresses stands before the closed list, as the daemon
- * has it (parent/enclave.c); everything else opens private addresses only, behind it.
- */
+/* --allow in two lists: what opens closed addresses stands before the closed list, the rest behind
+ * it. */
 static void set_policy(struct rules_values *values, const struct parent_config *config)
 {
-    struct prefix_table opened = {0}, allowed = {0};
+    struct parent_policy_opened opened = parent_policy_opened(&config->allow);
 
-    for (size_t i = 0; i < config->allow.count; i++) {
-        bool opens = false;
-        for (size_t j = 0; j < policy_closed.count; j++)
-            opens |= prefix_covers(&policy_closed.entries[j], &config->allow.entries[i]);
-        prefix_table_add(opens ? &opened : &allowed, &config->allow.entries[i]);
-    }
-    set_prefixes(values, "opened4", "opened6", &opened);
+    set_prefixes(values, "opened4", "opened6", &opened.closed);
     set_prefixes(values, "closed4", "closed6", &policy_closed);
-    set_prefixes(values, "allow4", "allow6", &allowed);
+    set_prefixes(values, "allow4", "allow6", &opened.ordinary);
     set_prefixes(values, "connected4", "connected6", &config->connected);
     set_prefixes(values, "private4", "private6", &policy_private);
 }

@@ -73,6 +73,26 @@ void parent_policy_print_allow(const void *context, struct option_writer *writer
     print_prefixes(&((const struct parent_config *)context)->allow, writer);
 }
 
+/* ---- what is open ---- */
+
+static bool is_closed(const struct ip_prefix *prefix)
+{
+    for (size_t i = 0; i < policy_closed.count; i++)
+        if (prefix_covers(&policy_closed.entries[i], prefix))
+            return true;
+    return false;
+}
+
+struct parent_policy_opened parent_policy_opened(const struct prefix_table *allow)
+{
+    struct parent_policy_opened opened = {0};
+
+    for (size_t i = 0; i < allow->count; i++)
+        prefix_table_add(is_closed(&allow->entries[i]) ? &opened.closed : &opened.ordinary,
+                         &allow->entries[i]);
+    return opened;
+}
+
 /* ---- against the enclaves ---- */
 
 bool parent_policy_check(const struct parent_config *config, struct failure *failure)

@@ -21,6 +21,17 @@ bool parent_policy_take(struct parent_config *config, char *text, struct failure
 /* Does every published port belong to an enclave, and to one only? False with a sentence. */
 bool parent_policy_check(const struct parent_config *config, struct failure *failure);
 
+/*
+ * What --allow opens. A network that lies inside policy_closed (packet/policy.h) opens that part of
+ * it; any other opens private addresses alone: 0.0.0.0/0 does not open the metadata service. Both
+ * the daemon's check of packets and the firewall's rules are made from this.
+ */
+struct parent_policy_opened {
+    struct prefix_table closed;   /* opens what is closed */
+    struct prefix_table ordinary; /* opens private addresses */
+};
+struct parent_policy_opened parent_policy_opened(const struct prefix_table *allow);
+
 /* The options "publish" and "allow" (options.h). */
 bool parent_policy_set_publish(void *context, const char *value, struct failure *failure);
 void parent_policy_print_publish(const void *context, struct option_writer *writer);

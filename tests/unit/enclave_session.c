@@ -40,7 +40,7 @@ static int open_session(void **state)
     memset(&device, 0, sizeof(device));
     if (enclave_config_read(&config, words.argc, words.argv, &failure) != OPTIONS_OK ||
         event_loop_init(&loop) < 0 || device_create(&device) < 0 ||
-        !capture_open(&capture, &config, &device, false, &failure))
+        !capture_open(&capture, &config, &device, &failure))
         return -1;
     session.config = &config;
     session.loop = &loop;
