@@ -147,7 +147,7 @@ static void test_allow(void **state)
     assert_true(in_rules("10.1.0.0/16 accept") && in_rules("fd12::/64 accept"));
     refused(CHANGE_ADD, "allow", "10.1.0.0/16", "allow: '10.1.0.0/16' is allowed already");
     refused(CHANGE_ADD, "allow", "10.1.0.1/16",
-            "allow: '10.1.0.1/16' is not a network like "
+            "allow: '10.1.0.1/16' has bits of a host set: the network is "
             "10.1.0.0/16");
     refused(CHANGE_REMOVE, "allow", "10.2.0.0/16", "disallow: '10.2.0.0/16' is not there");
     refused(CHANGE_ADD, "pool", "10.2.0.0/16", "unknown key 'pool'");
