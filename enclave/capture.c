@@ -14,6 +14,7 @@
 #include "runtime/lane/report.h"
 #include "runtime/host/tc_mark.h"
 
+#define FILTER_NAME       "causeway_mark" /* as `tc filter` shows it */
 #define QUEUE_PATIENCE_MS 5000
 #define QUEUE_RETRY_MS    20
 
@@ -61,17 +62,42 @@ static int add_source(struct capture *capture, enum lane_source_kind kind, int f
     return 0;
 }
 
+static int load_and_attach(const struct enclave_config *config, struct netdev *netdev, int ifindex)
+{
+    int program = tc_mark_load(config->lanes);
+
+    if (program < 0)
+        return program;
+    int error = netdev_attach_ingress(netdev, ifindex, program, FILTER_NAME);
+    close(program);
+    return error;
+}
+
+bool capture_attach_filter(const struct enclave_config *config, struct failure *failure)
+{
+    struct netdev netdev = {0};
+    int result = netdev_open(&netdev);
+
+    if (result == 0)
+        result = netdev_index(DEVICE_PEER);
+    if (result > 0)
+        result = load_and_attach(config, &netdev, result);
+    netdev_close(&netdev);
+    return result >= 0 || failure_set(failure, "%s", strerror(-result));
+}
+
+bool capture_lacks_filter(const struct capture *capture, struct device *device)
+{
+    return capture->tagged &&
+           netdev_has_ingress(&device->netdev, device->peer_index, FILTER_NAME) == 0;
+}
+
 /* The tc program needs clsact and cls_bpf; without it the queues work, one packet at a time. */
 static bool attach_tc_mark(const struct enclave_config *config, const struct device *device)
 {
     struct netdev netdev = device->netdev;
-    int program = tc_mark_load(config->lanes);
-    int error = program;
+    int error = load_and_attach(config, &netdev, device->peer_index);
 
-    if (program >= 0) {
-        error = netdev_attach_ingress(&netdev, device->peer_index, program, "causeway_mark");
-        close(program);
-    }
     if (error < 0)
         log_warning("no tc program at %s (%s): NFQUEUE works without GSO, slower", DEVICE_PEER,
                     strerror(-error));
@@ -94,6 +120,13 @@ static int open_queue(const struct enclave_config *config, uint16_t queue, bool 
     return fd;
 }
 
+/* With the tc program: what it drops ahead of conntrack is captured here. */
+static int open_fragments(struct capture *capture, const struct device *device)
+{
+    return add_source(capture, LANE_SOURCE_PACKET,
+                      packet_socket_capture_fragments(device->peer_index), 0);
+}
+
 static bool open_nfqueue(struct capture *capture, const struct enclave_config *config,
                          const struct device *device, struct failure *failure)
 {
@@ -110,8 +143,7 @@ static bool open_nfqueue(struct capture *capture, const struct enclave_config *c
                                    : strerror(-result));
     }
     if (capture->tagged) {
-        int result = add_source(capture, LANE_SOURCE_PACKET,
-                                packet_socket_capture_fragments(device->peer_index), 0);
+        int result = open_fragments(capture, device);
         if (result < 0)
             return failure_set(failure, "cannot capture fragments: %s", strerror(-result));
     }
@@ -122,19 +154,46 @@ static bool open_nfqueue(struct capture *capture, const struct enclave_config *c
     return applied;
 }
 
-static bool open_packet(struct capture *capture, const struct enclave_config *config,
-                        const struct device *device, struct failure *failure)
+static int open_packets(struct capture *capture, const struct enclave_config *config,
+                        const struct device *device)
 {
     int result = packet_socket_free_group(device->peer_index);
     uint16_t group = (uint16_t)result;
 
-    capture->used = CAPTURE_PACKET;
     for (unsigned i = 0; result >= 0 && i < config->lanes; i++)
         result = add_source(capture, LANE_SOURCE_PACKET,
                             packet_socket_capture(device->peer_index, config->lanes, group), 0);
-    if (result >= 0)
-        return true;
-    return failure_set(failure, "cannot capture with AF_PACKET: %s", strerror(-result));
+    return result < 0 ? result : 0;
+}
+
+int capture_reopen(struct capture *capture, const struct enclave_config *config,
+                   const struct device *device)
+{
+    int result = device_limit_offloads(capture->used == CAPTURE_NFQUEUE || features_udp_gso());
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < capture->source_count; i++) {
+        if (capture->sources[i].kind == LANE_SOURCE_NFQUEUE)
+            capture->sources[kept++] = capture->sources[i];
+        else
+            close(capture->sources[i].fd);
+    }
+    capture->source_count = kept;
+    if (result < 0)
+        return result;
+    if (capture->used == CAPTURE_PACKET)
+        return open_packets(capture, config, device);
+    return capture->tagged ? open_fragments(capture, device) : 0;
+}
+
+static bool open_packet(struct capture *capture, const struct enclave_config *config,
+                        const struct device *device, struct failure *failure)
+{
+    capture->used = CAPTURE_PACKET;
+    int result = open_packets(capture, config, device);
+    if (result < 0)
+        return failure_set(failure, "cannot capture with AF_PACKET: %s", strerror(-result));
+    return true;
 }
 
 bool capture_open(struct capture *capture, const struct enclave_config *config,

@@ -29,6 +29,16 @@ struct rules_values *capture_rules_values(const struct enclave_config *config, b
 bool capture_open(struct capture *capture, const struct enclave_config *config,
                   const struct device *device, struct failure *failure);
 
+/* The pair was made anew: opens the packet sockets on it; the lanes are stopped. The tc program is
+ * for capture_attach_filter(). 0 or negative errno. */
+int capture_reopen(struct capture *capture, const struct enclave_config *config,
+                   const struct device *device);
+
+/* Is the tc program gone that belongs at cw1? */
+bool capture_lacks_filter(const struct capture *capture, struct device *device);
+/* Puts it there. With the privileges of the start: in the helper. False with a sentence. */
+bool capture_attach_filter(const struct enclave_config *config, struct failure *failure);
+
 /* Gives lane number `lane` of `lanes` its sources. */
 void capture_assign(const struct capture *capture, unsigned lane, unsigned lanes,
                     struct lane_options *options);

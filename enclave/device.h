@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "packet/frame.h"
+#include "runtime/base/log.h"
 #include "runtime/host/netdev.h"
 
 #define DEVICE_NAME  "cw0"
@@ -24,10 +25,16 @@ extern const struct mac device_tap_mac;
 struct device {
     struct netdev netdev;
     int index, peer_index;
+    uint32_t mtu;         /* as last set */
+    const char *ipv6_off; /* why this machine has no IPv6; NULL if it has */
+    struct log_limit log; /* of what others do to the pair */
 };
 
-/* Makes or adopts the pair and brings it up. 0 or negative errno. */
+/* Opens rtnetlink, then device_make(). 0 or negative errno. */
 int device_create(struct device *device);
+
+/* Makes or adopts the pair and brings it up, at the start and when it was removed. */
+int device_make(struct device *device);
 
 /* Segmentation offloads that cw0 may leave to the capture side. 0 or negative errno. */
 int device_limit_offloads(bool udp_gso);
@@ -38,6 +45,11 @@ int device_limit_offloads(bool udp_gso);
 int device_apply(struct device *device, const struct wire_config *config,
                  const struct mac *gateway_mac);
 int device_set_mtu(struct device *device, uint32_t mtu);
+
+/* Looks whether the pair is as device_apply() left it (as device_make() did, if config is NULL),
+ * puts back what is not and says so. 0 or negative errno; -ENODEV: the pair was removed. */
+int device_mend(struct device *device, const struct wire_config *config,
+                const struct mac *gateway_mac);
 
 /* Removes the pair, and with it all that hangs on it. */
 void device_remove(void);

@@ -27,12 +27,15 @@ struct enclave {
     struct daemon daemon;
     struct enclave_config config;
     struct device device;
+    struct event_source monitor;
     struct capture capture;
     struct session session;
-    struct event_source monitor;
     struct commands commands;
     struct tap_table taps;
 };
+
+/* Asked of the helper: the tc program at cw1 is gone. */
+#define KIND_FILTER 't'
 
 /* ---- in the helper ---- */
 
@@ -54,6 +57,8 @@ static bool serve(void *context, char kind, char *text, char *answer, struct fai
     const struct enclave_config *config = context;
 
     (void)answer;
+    if (kind == KIND_FILTER)
+        return capture_attach_filter(config, failure);
     return kind == RESOLVERS_HELPER_KIND && config->resolvers_file != NULL &&
            resolvers_serve(config->resolvers_file, text, failure);
 }
@@ -83,6 +88,42 @@ static void resolvers_changed(void *context, const struct wire_config *config)
     resolvers_publish(context, config);
 }
 
+static bool filter_lost(void *context)
+{
+    struct failure failure;
+
+    if (helper_request(context, KIND_FILTER, "", NULL, &failure))
+        return true;
+    log_error("the tc program cannot be put back: %s", failure.text);
+    return false;
+}
+
+static void device_changed(int ifindex, void *context)
+{
+    session_device_changed(context, ifindex);
+}
+
+static void monitor_ready(void *context, uint32_t events)
+{
+    struct enclave *enclave = context;
+
+    (void)events;
+    if (netdev_monitor_drain(enclave->monitor.fd, device_changed, &enclave->session))
+        session_networks_changed(&enclave->session); /* those of containers come and go */
+}
+
+static bool open_monitor(struct enclave *enclave, struct failure *failure)
+{
+    int result = netdev_monitor_open();
+
+    if (result >= 0) {
+        enclave->monitor =
+            (struct event_source){.fd = result, .ready = monitor_ready, .context = enclave};
+        result = event_add(&enclave->daemon.loop, &enclave->monitor, EPOLLIN);
+    }
+    return result == 0 || failure_set(failure, "cannot open rtnetlink: %s", strerror(-result));
+}
+
 static bool make_device(struct device *device, struct failure *failure)
 {
     int result = device_create(device);
@@ -94,33 +135,12 @@ static bool make_device(struct device *device, struct failure *failure)
                                          : strerror(-result));
 }
 
-static void monitor_ready(void *context, uint32_t events)
-{
-    struct enclave *enclave = context;
-
-    (void)events;
-    if (netdev_monitor_drain(enclave->monitor.fd))
-        session_networks_changed(&enclave->session);
-}
-
-/* Networks of containers come and go. */
-static bool open_monitor(struct enclave *enclave, struct failure *failure)
-{
-    int fd = netdev_monitor_open();
-
-    enclave->monitor = (struct event_source){.fd = fd, .ready = monitor_ready, .context = enclave};
-    if (fd < 0 || event_add(&enclave->daemon.loop, &enclave->monitor, EPOLLIN) < 0)
-        return failure_set(failure, "cannot watch the networks of this machine");
-    session_networks_changed(&enclave->session);
-    return true;
-}
-
 static bool open_all(void *context, struct failure *failure)
 {
     struct enclave *enclave = context;
     const struct enclave_config *config = &enclave->config;
 
-    if (!make_device(&enclave->device, failure))
+    if (!open_monitor(enclave, failure) || !make_device(&enclave->device, failure))
         return false;
     enclave->session = (struct session){
         .config = config,
@@ -131,14 +151,16 @@ static bool open_all(void *context, struct failure *failure)
         .notify = &enclave->daemon.notify,
         .resolvers_changed = config->resolvers_file != NULL ? resolvers_changed : NULL,
         .resolvers_context = &enclave->daemon.helper,
+        .filter_lost = filter_lost,
+        .filter_context = &enclave->daemon.helper,
     };
     enclave->commands = (struct commands){
         .control = &enclave->daemon.control,
         .session = &enclave->session,
         .taps = &enclave->taps,
     };
-    return open_monitor(enclave, failure) &&
-           capture_open(&enclave->capture, config, &enclave->device, failure) &&
+    session_networks_changed(&enclave->session);
+    return capture_open(&enclave->capture, config, &enclave->device, failure) &&
            session_open(&enclave->session, failure);
 }
 

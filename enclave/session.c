@@ -15,6 +15,9 @@
 #include "runtime/host/packet_socket.h"
 #include "runtime/lane/report.h"
 
+/* A change seldom comes alone (down, up): they are looked at, and reported, together. */
+#define LOOK_DELAY_MS   100
+#define LOOK_AGAIN_MS   1000 /* what could not be put back */
 #define STEADY_MS       5000 /* a lane that ran so long counts as having worked */
 #define POLICY_RETRY_MS 50
 
@@ -237,17 +240,19 @@ void session_networks_changed(struct session *session)
 
 /* ---- CONFIG, applied ---- */
 
+static const struct mac *gateway_mac(const struct session *session)
+{
+    return session->capture->used == CAPTURE_NFQUEUE ? &device_peer_mac : &device_tap_mac;
+}
+
 /* All lanes but `except` are ended first: they hold the policy and their share of the sources. */
 static bool apply_config(struct session *session, const struct wire_config *config,
                          const struct dial *except)
 {
-    const struct mac *gateway_mac =
-        session->capture->used == CAPTURE_NFQUEUE ? &device_peer_mac : &device_tap_mac;
-
     for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
         if (&session->dials[i] != except)
             stop_lane(&session->dials[i]);
-    int error = device_apply(session->device, config, gateway_mac);
+    int error = device_apply(session->device, config, gateway_mac(session));
     if (error < 0) {
         log_error("cannot configure %s: %s", DEVICE_NAME, strerror(-error));
         return false;
@@ -356,6 +361,19 @@ static int open_event(struct session *session, struct event_source *source,
     return event_add(session->loop, source, EPOLLIN);
 }
 
+static int open_injection(struct session *session)
+{
+    for (unsigned i = 0; i < session->config->lanes; i++) {
+        struct dial *dial = &session->dials[i];
+        if (dial->inject_fd >= 0)
+            close(dial->inject_fd);
+        dial->inject_fd = packet_socket_inject(session->device->peer_index);
+        if (dial->inject_fd < 0)
+            return dial->inject_fd;
+    }
+    return 0;
+}
+
 bool session_open(struct session *session, struct failure *failure)
 {
     int result = open_event(session, &session->lane_exit, lane_exit_ready);
@@ -370,18 +388,18 @@ bool session_open(struct session *session, struct failure *failure)
     session->dialling.context = session;
     dialling_begin(&session->dialling);
     for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
-        session->dials[i] = (struct dial){.dialling = &session->dialling, .number = i, .fd = -1};
+        session->dials[i] =
+            (struct dial){.dialling = &session->dialling, .number = i, .fd = -1, .inject_fd = -1};
     for (unsigned i = 0; result == 0 && i < session->config->lanes; i++) {
         struct dial *dial = &session->dials[i];
         dial->lane = lane_new();
         if (dial->lane != NULL)
             tap_add_lane(session->taps, dial->lane, "", i);
-        dial->inject_fd = packet_socket_inject(session->device->peer_index);
         if (dial->lane == NULL)
             result = -ENOMEM;
-        else if (dial->inject_fd < 0)
-            result = dial->inject_fd;
     }
+    if (result == 0)
+        result = open_injection(session);
     if (result == 0)
         result = features_try_udp_gso(session->device->peer_index);
     if (result < 0)
@@ -399,6 +417,63 @@ static bool is_wanted(const struct session *session, const struct dial *dial)
            session->dials[0].state == DIAL_RUNNING;
 }
 
+/* ---- what others do to the device ---- */
+
+void session_device_changed(struct session *session, int ifindex)
+{
+    const struct device *device = session->device;
+
+    if ((ifindex == 0 || ifindex == device->index || ifindex == device->peer_index) &&
+        session->look_ms == 0)
+        session->look_ms = clock_ms() + LOOK_DELAY_MS;
+}
+
+/* The sockets of the lanes and the tc program went with the pair. The parent's CONFIG is applied
+ * anew when lane 0 has dialled again. */
+static int make_device_again(struct session *session)
+{
+    for (unsigned i = 0; i < session->config->lanes; i++)
+        stop_lane(&session->dials[i]);
+    session->configured = session->announced = false;
+    int error = device_make(session->device);
+    if (error == 0)
+        error = open_injection(session);
+    if (error == 0)
+        error = capture_reopen(session->capture, session->config, session->device);
+    if (error == 0 && session->capture->tagged && !session->filter_lost(session->filter_context))
+        error = -EIO;
+    if (error < 0)
+        log_limited(&session->device->log, LOG_LEVEL_ERROR,
+                    DEVICE_NAME " was removed, and cannot be made: %s", strerror(-error));
+    else
+        log_limited(&session->device->log, LOG_LEVEL_WARNING,
+                    "somebody removed " DEVICE_NAME "; put back: the device");
+    return error;
+}
+
+static int look_at_device(struct session *session)
+{
+    const struct wire_config *config = session->configured ? &session->current : NULL;
+    int error = device_mend(session->device, config, gateway_mac(session));
+
+    if (error == -ENODEV)
+        return make_device_again(session);
+    if (error == 0 && capture_lacks_filter(session->capture, session->device)) {
+        log_limited(&session->device->log, LOG_LEVEL_WARNING,
+                    "somebody removed the tc program of " DEVICE_PEER "; put back: the program");
+        error = session->filter_lost(session->filter_context) ? 0 : -EIO;
+    }
+    return error;
+}
+
+static void poll_device(struct session *session, uint64_t now_ms, uint64_t *next_ms)
+{
+    if (session->look_ms != 0 && now_ms >= session->look_ms)
+        session->look_ms = look_at_device(session) < 0 ? now_ms + LOOK_AGAIN_MS : 0;
+    if (session->look_ms != 0 && session->look_ms < *next_ms)
+        *next_ms = session->look_ms;
+}
+
 int session_poll(struct session *session)
 {
     uint64_t now_ms = clock_ms(), next_ms = UINT64_MAX;
@@ -407,6 +482,7 @@ int session_poll(struct session *session)
         exchange_policy(session);
     if (session->networks_changed)
         next_ms = now_ms + POLICY_RETRY_MS;
+    poll_device(session, now_ms, &next_ms);
     for (unsigned i = 0; i < session->config->lanes; i++) {
         struct dial *dial = &session->dials[i];
         if (dial->state == DIAL_RUNNING ||

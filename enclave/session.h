@@ -48,6 +48,10 @@ struct session {
     unsigned policy;                                  /* the one in force */
     struct prefix_table connected;                    /* networks of this machine's other devices */
     bool networks_changed;                            /* and no policy was free to be changed yet */
+    /* Puts the tc program back; false if that failed. */
+    bool (*filter_lost)(void *context);
+    void *filter_context;
+    uint64_t look_ms; /* when the device is looked at, because it changed; 0: not due */
     struct reassembly_budget fragments;
     uint32_t mtu; /* read atomically by the lanes */
 
@@ -59,6 +63,9 @@ struct session {
 
 /* Opens what the lanes need (injecting sockets, buffers), before the sandbox. */
 bool session_open(struct session *session, struct failure *failure);
+
+/* Something of a device has changed, or of any if 0: ours is looked at soon. */
+void session_device_changed(struct session *session, int ifindex);
 
 /* Runs what is due; returns for how many milliseconds nothing will be. */
 int session_poll(struct session *session);

@@ -7,12 +7,15 @@
 #include "parent/firewall.h"
 #include "parent/host.h"
 #include "parent/policy.h"
+#include "parent/settings.h"
+#include "parent/stale.h"
 #include "parent/taken.h"
 #include "parent/uplink.h"
 #include "runtime/base/reload.h"
 
 /* Asked of the helper: text is parent_policy_print()'s; the rules are exchanged. */
-#define KIND_POLICY 'p'
+#define KIND_POLICY   'p'
+#define KIND_SETTINGS 's' /* the host's settings are to be held */
 
 /* ---- in the helper ---- */
 
@@ -41,16 +44,29 @@ static bool serve_policy(struct parent_config *config, char *text, struct failur
 
 bool changes_serve(void *context, char kind, char *text, char *answer, struct failure *failure)
 {
-    (void)answer;
+    if (kind == KIND_SETTINGS)
+        return settings_hold(context, answer, HELPER_TEXT_MAX, failure);
     return kind == KIND_POLICY && serve_policy(context, text, failure);
 }
 
 /* ---- in the daemon ---- */
 
+bool changes_hold_settings(struct changes *changes, struct failure *failure)
+{
+    static char report[HELPER_TEXT_MAX]; /* one thread asks */
+
+    if (!helper_request(changes->helper, KIND_SETTINGS, "", report, failure))
+        return false;
+    if (report[0] != '\0')
+        log_limited(&changes->host_log, LOG_LEVEL_WARNING, "%s", report);
+    return true;
+}
+
 /* Exchanges published ports and opened networks for those of *next, in the kernel and here. */
 static bool apply_policy(struct changes *changes, const struct parent_config *next,
                          struct failure *failure)
 {
+    static struct parent_config before;
     char *text = NULL;
     size_t length;
     FILE *out = open_memstream(&text, &length);
@@ -59,11 +75,14 @@ static bool apply_policy(struct changes *changes, const struct parent_config *ne
         return failure_set(failure, "out of memory");
     parent_policy_print(next, out);
     fclose(out);
+    before = *changes->config;
     bool done = helper_request(changes->helper, KIND_POLICY, text, NULL, failure) &&
                 parent_policy_take(changes->config, text, failure);
     free(text);
-    if (done)
+    if (done) {
+        stale_forget(&before, changes->config);
         sessions_policy_changed(changes->sessions);
+    }
     return done;
 }
 

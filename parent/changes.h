@@ -20,6 +20,7 @@ struct changes {
     struct parent_config *config; /* in force */
     struct sessions *sessions;
     struct helper *helper;
+    struct log_limit host_log; /* of what others do to the host's settings */
 };
 
 /* Takes over what can change of a configuration that was read again; context is a struct changes
@@ -38,5 +39,9 @@ void changes_networks(struct changes *changes);
 
 /* The helper's side; context is the daemon's struct parent_config. */
 bool changes_serve(void *context, char kind, char *text, char *answer, struct failure *failure);
+
+/* Has the helper hold the host's settings (parent/settings.h), and logs what somebody had changed.
+ */
+bool changes_hold_settings(struct changes *changes, struct failure *failure);
 
 #endif

@@ -7,9 +7,12 @@
 #include "parent/addresses.h"
 #include "parent/enclave.h"
 #include "parent/host.h"
+#include "parent/overlap.h"
+#include "parent/settings.h"
 #include "parent/taken.h"
 #include "parent/uplink.h"
 #include "runtime/host/kernel_faults.h"
+#include "runtime/host/sysctl.h"
 #include "runtime/lane/check_path.h"
 
 static void check_rules(struct check_report *report, const struct parent_config *config)
@@ -19,6 +22,31 @@ static void check_rules(struct check_report *report, const struct parent_config 
     if (config->pool6.addr.version != 0)
         check_optional(report, rules_family_usable(config->firewall, 6), "IPv6 firewall",
                        "enclaves get no IPv6; say --pool6 none to make that plain");
+}
+
+/* What the start would find, and end with. */
+static void check_host(struct check_report *report, const struct parent_config *config)
+{
+    struct failure failure;
+    const char *ipv6_off = config->pool6.addr.version != 0 ? sysctl_ipv6_off() : NULL;
+
+    bool free_pools = overlap_check(config, &failure);
+    check_required(report, free_pools, "address pools", failure.text);
+    bool forwards = settings_check(config, &failure);
+    check_required(report, forwards, "forwarding", failure.text);
+    if (config->pool6.addr.version != 0)
+        check_optional(report, ipv6_off == NULL, "IPv6", ipv6_off != NULL ? ipv6_off : "");
+}
+
+static void check_sockets(struct check_report *report, const struct parent_config *config)
+{
+    struct failure failure;
+    bool all = check_socket_place(config->common.control.path, &failure);
+
+    for (unsigned i = 0; all && i < config->enclave_count; i++)
+        if (config->enclaves[i].link.kind == LINK_UNIX)
+            all = check_socket_place(config->enclaves[i].link.path, &failure);
+    check_required(report, all, "places for sockets", failure.text);
 }
 
 static void check_uplink(struct check_report *report, const struct parent_config *config)
@@ -74,9 +102,11 @@ int check_parent(const struct parent_config *config)
 
     check_path(&report);
     if (parent_config_uses(config) & KERNEL_VSOCK)
-        check_required(&report, access("/dev/vsock", F_OK) == 0, "vsock",
+        check_required(&report, check_vsock(), "vsock",
                        "load vhost_vsock (QEMU) or start from a Nitro instance");
     check_rules(&report, config);
+    check_host(&report, config);
+    check_sockets(&report, config);
     check_uplink(&report, config);
     check_published(&report, config);
     kernel_faults_check(parent_config_uses(config));

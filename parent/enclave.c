@@ -21,6 +21,15 @@ static struct mac index_mac(uint8_t end, uint32_t index)
 }
 enum { MAC_KERNEL_END = 1, MAC_DAEMON_END, MAC_NOBODY };
 
+/* None of a family that the host does not have. */
+static struct ip_addr own_address(const struct enclave_context *context, int version,
+                                  uint32_t index)
+{
+    if (version == 6 && context->ipv6_off)
+        return (struct ip_addr){0};
+    return parent_config_address(context->config, version, index);
+}
+
 void enclave_init(struct enclave *enclave, const struct enclave_context *context,
                   const struct enclave_entry *entry, const char *peer, uint32_t index)
 {
@@ -39,8 +48,8 @@ void enclave_init(struct enclave *enclave, const struct enclave_context *context
     snprintf(enclave->device, sizeof(enclave->device), ENCLAVE_DEVICE_PREFIX "%u", index);
     snprintf(enclave->peer_device, sizeof(enclave->peer_device), ENCLAVE_PEER_DEVICE_PREFIX "%u",
              index);
-    enclave->policy.own4 = parent_config_address(context->config, 4, index);
-    enclave->policy.own6 = parent_config_address(context->config, 6, index);
+    enclave->policy.own4 = own_address(context, 4, index);
+    enclave->policy.own6 = own_address(context, 6, index);
     enclave->policy.opened = parent_policy_opened(&context->config->allow).closed;
     enclave->fragments.limit = context->fragment_limit;
 }
@@ -63,28 +72,22 @@ static uint32_t enclave_mtu(const struct enclave *enclave, const struct enclave_
     return context->mtu < enclave->mtu_max ? context->mtu : enclave->mtu_max;
 }
 
-static int set_up_family(struct enclave *enclave, const struct enclave_context *context,
-                         const struct ip_addr *address)
+static struct device_family plan_family(const struct enclave *enclave,
+                                        const struct enclave_context *context,
+                                        const struct ip_addr *address)
 {
-    struct mac nobody = index_mac(MAC_NOBODY, enclave->index);
     struct ip_addr gateway =
         parent_config_address(context->config, address->version, INDEX_GATEWAY);
-    struct ip_prefix own = {gateway, (uint8_t)addr_bits(&gateway)};
-    struct route_spec route = {
-        .destination = {*address, (uint8_t)addr_bits(address)},
-        .ifindex = enclave->device_index,
-    };
 
     if (address->version == 0)
-        return 0;
-    int error = netdev_address_only(context->netdev, enclave->device_index, &own);
-    /* This host's own programs reach published ports at 127.0.0.1. Nothing else gets in by it: the
-     * policy drops what an enclave sends to loopback, and so does the INPUT chain. */
-    if (error == 0 && address->version == 4)
-        error = netdev_route_loopback(context->netdev, enclave->device_index);
-    if (error == 0)
-        error = netdev_neighbour(context->netdev, enclave->device_index, address, &nobody);
-    return error < 0 ? error : netdev_route(context->netdev, &route);
+        return (struct device_family){0};
+    return (struct device_family){
+        .own = {gateway, (uint8_t)addr_bits(&gateway)},
+        .neighbour = *address,
+        .neighbour_mac = index_mac(MAC_NOBODY, enclave->index),
+        .route = {.destination = {*address, (uint8_t)addr_bits(address)},
+                  .ifindex = enclave->device_index},
+    };
 }
 
 #define ALIAS_BYTES (LINK_TEXT_BYTES + sizeof(ENCLAVE_ALIAS_PREFIX))
@@ -95,19 +98,31 @@ static const char *device_alias(const struct enclave *enclave, char *out)
     return out;
 }
 
+/* alias[ALIAS_BYTES] lives as long as the plan. */
+static struct device_plan make_plan(const struct enclave *enclave,
+                                    const struct enclave_context *context, char *alias)
+{
+    return (struct device_plan){
+        .veth = {.name = enclave->device,
+                 .peer = enclave->peer_device,
+                 .mac = enclave->device_mac,
+                 .peer_mac = enclave->peer_mac,
+                 .mtu = enclave_mtu(enclave, context),
+                 .alias = device_alias(enclave, alias)},
+        .ifindex = enclave->device_index,
+        .peer_ifindex = enclave->peer_device_index,
+        .forwards4 = enclave->policy.own4.version != 0,
+        .families = {plan_family(enclave, context, &enclave->policy.own4),
+                     plan_family(enclave, context, &enclave->policy.own6)},
+    };
+}
+
 static int make_pair(struct enclave *enclave, const struct enclave_context *context)
 {
     char alias[ALIAS_BYTES];
-    struct veth_spec spec = {
-        .name = enclave->device,
-        .peer = enclave->peer_device,
-        .mac = enclave->device_mac,
-        .peer_mac = enclave->peer_mac,
-        .mtu = enclave_mtu(enclave, context),
-        .alias = device_alias(enclave, alias),
-    };
+    struct device_plan plan = make_plan(enclave, context, alias);
+    int adopted = netdev_veth_ensure(context->netdev, &plan.veth);
 
-    int adopted = netdev_veth_ensure(context->netdev, &spec);
     if (adopted < 0)
         return adopted;
     enclave->device_index = netdev_index(enclave->device);
@@ -129,19 +144,24 @@ static int limit_offloads(struct enclave *enclave)
 
 static int set_up_device(struct enclave *enclave, const struct enclave_context *context)
 {
+    char alias[ALIAS_BYTES], made[200];
     int error = make_pair(enclave, context);
 
     if (error == 0)
-        error = netdev_set_up(context->netdev, enclave->peer_device_index, true);
-    if (error == 0)
-        error = netdev_set_up(context->netdev, enclave->device_index, true);
-    if (error == 0)
         error = limit_offloads(enclave);
-    if (error == 0)
-        error = set_up_family(enclave, context, &enclave->policy.own4);
-    if (error == 0)
-        error = set_up_family(enclave, context, &enclave->policy.own6);
-    return error;
+    if (error < 0)
+        return error;
+    struct device_plan plan = make_plan(enclave, context, alias);
+    /* What an earlier run with another pool has left goes. */
+    for (size_t i = 0; error == 0 && i < 2; i++)
+        if (plan.families[i].own.addr.version != 0)
+            error = netdev_address_none(context->netdev, plan.ifindex,
+                                        plan.families[i].own.addr.version);
+    /* This host's own programs reach published ports at 127.0.0.1. Nothing else gets in by it: the
+     * policy drops what an enclave sends to loopback, and so does the INPUT chain. */
+    if (error == 0 && plan.families[0].own.addr.version != 0)
+        error = netdev_route_loopback(context->netdev, plan.ifindex);
+    return error < 0 ? error : netdev_mend(context->netdev, &plan, made, sizeof(made));
 }
 
 static int set_mtu(struct enclave *enclave, const struct enclave_context *context)
@@ -160,7 +180,54 @@ int enclave_device_ready(struct enclave *enclave, const struct enclave_context *
     int error = set_up_device(enclave, context);
     if (error < 0)
         enclave->device_index = 0;
-    return error;
+    return error < 0 ? error : 0;
+}
+
+/* The lanes' sockets went with the device: they end, and the enclave dials again. */
+static void make_device_again(struct enclave *enclave, const struct enclave_context *context)
+{
+    enclave_stop_lanes(enclave);
+    enclave->device_index = 0;
+    int error = enclave_device_ready(enclave, context);
+    if (error < 0)
+        log_limited(&enclave->mend_log, LOG_LEVEL_ERROR,
+                    "%s: %s was removed, and cannot be made: %s", enclave->label, enclave->device,
+                    strerror(-error));
+    else
+        log_limited(&enclave->mend_log, LOG_LEVEL_WARNING,
+                    "%s: somebody removed %s; put back: the device", enclave->label,
+                    enclave->device);
+}
+
+int enclave_mend(struct enclave *enclave, const struct enclave_context *context)
+{
+    char alias[ALIAS_BYTES], what[200];
+
+    if (enclave->device_index == 0)
+        return 0;
+    struct device_plan plan = make_plan(enclave, context, alias);
+    int result = netdev_mend(context->netdev, &plan, what, sizeof(what));
+    if (result == -ENODEV)
+        make_device_again(enclave, context);
+    else if (result < 0)
+        log_limited(&enclave->mend_log, LOG_LEVEL_ERROR,
+                    "%s: somebody changed %s, %s is missing: %s", enclave->label, enclave->device,
+                    what, strerror(-result));
+    else if (result > 0)
+        log_limited(&enclave->mend_log, LOG_LEVEL_WARNING, "%s: somebody changed %s; put back: %s",
+                    enclave->label, enclave->device, what);
+    return result < 0 && result != -ENODEV ? result : 0;
+}
+
+void enclave_ipv6_changed(struct enclave *enclave, const struct enclave_context *context)
+{
+    struct ip_addr own6 = own_address(context, 6, enclave->index);
+
+    if (own6.version == enclave->policy.own6.version)
+        return;
+    enclave_stop_lanes(enclave);
+    enclave->policy.own6 = own6;
+    enclave->device_index = 0; /* set up again, and adopted, when the enclave dials */
 }
 
 static bool remove_device(const struct link_info *link, void *context)

@@ -49,6 +49,8 @@ struct enclave {
     struct mac device_mac, peer_mac;
 
     struct log_limit log; /* of what the enclave can provoke: coming and going */
+    bool look;            /* something of its pair has changed: enclave_mend() is due */
+    struct log_limit mend_log;
     uint64_t session;
     uint32_t mtu_max;          /* what the enclave takes at most */
     struct wire_config config; /* as last sent */
@@ -63,6 +65,7 @@ struct enclave_context {
     struct tap_table *taps;
     uint32_t mtu;            /* of the uplink */
     uint32_t fragment_limit; /* of what each enclave may have this kernel keep: bytes */
+    bool ipv6_off;           /* this host has no IPv6 now, whatever the pool says */
     int lane_exit_fd;
 };
 
@@ -80,6 +83,13 @@ void enclave_settings_changed(struct enclave *enclave, const struct enclave_cont
 
 /* Makes or adopts the pair and sets it up. 0 or negative errno. */
 int enclave_device_ready(struct enclave *enclave, const struct enclave_context *context);
+
+/* Looks whether the pair is as it was set up, puts back what is not and says so. 0, or the negative
+ * errno of what could not be put back. */
+int enclave_mend(struct enclave *enclave, const struct enclave_context *context);
+
+/* context->ipv6_off has changed: the enclave gets other addresses when it dials again. */
+void enclave_ipv6_changed(struct enclave *enclave, const struct enclave_context *context);
 
 /* The CONFIG that this enclave gets, with so many lanes granted. */
 void enclave_configure(struct enclave *enclave, const struct enclave_context *context,

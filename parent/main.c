@@ -2,11 +2,10 @@
 /*
  * causeway-parent: the parent's end of the tunnel.
  *
- * In the order of the skeleton (runtime/base/daemon.h) it sets sysctls, applies its rules and opens
- * the listening sockets. Whatever fails in the loop is counted, logged and tried again.
+ * In the order of the skeleton (runtime/base/daemon.h) it has sysctls set, applies its rules and
+ * opens the listening sockets. Whatever fails in the loop is counted, logged and tried again.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,8 +24,11 @@
 #include "parent/host.h"
 #include "parent/overlap.h"
 #include "parent/session.h"
+#include "parent/settings.h"
+#include "parent/stale.h"
 #include "parent/taken.h"
 #include "parent/uplink.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/daemon.h"
 #include "runtime/host/kernel_faults.h"
 #include "runtime/host/kernel_share.h"
@@ -34,32 +36,20 @@
 #include "runtime/lane/ring.h"
 
 #define PARENT_CID    3 /* of every Nitro parent, seen from its enclaves */
-#define RUN_DIRECTORY "/run/causeway"
+/* Changes come in bursts: they are looked at together. */
+#define LOOK_DELAY_MS 100
 
 struct parent {
     struct daemon daemon;
     struct parent_config config;
     struct netdev netdev;
     struct event_source monitor;
+    uint64_t look_ms; /* when the host is looked at, because it changed; 0: not due */
     struct sessions sessions;
     struct changes changes;
     struct commands commands;
     struct tap_table taps;
 };
-
-/* One journal for each network namespace: that is what the sysctls belong to. */
-static int open_journal(void)
-{
-    struct stat namespace;
-    char path[64];
-
-    if (stat("/proc/self/ns/net", &namespace) < 0)
-        return -errno;
-    if (mkdir(RUN_DIRECTORY, 0755) < 0 && errno != EEXIST)
-        return -errno;
-    snprintf(path, sizeof(path), RUN_DIRECTORY "/parent-%ju.sysctl", (uintmax_t) namespace.st_ino);
-    return sysctl_journal_open(path);
-}
 
 /* The daemon removes them itself unless they are in somebody else's folder, such as a jail. */
 static void remove_sockets(const struct parent_config *config)
@@ -84,9 +74,7 @@ static void clean_up(void *context)
     enclave_remove_devices();
     if (!rules_remove(&firewall_rules, config->firewall, &failure))
         log_warning("%s", failure.text);
-    result = open_journal();
-    if (result == 0)
-        result = sysctl_restore_all();
+    result = settings_restore();
     if (result < 0)
         log_warning("cannot put the sysctls back: %s", strerror(-result));
 }
@@ -100,31 +88,27 @@ static void folders(const void *context, sandbox_add *add, void *add_context)
             daemon_add_folder_of(config->enclaves[i].link.path, add, add_context);
 }
 
-static bool set_sysctls(const struct parent_config *config, struct failure *failure)
-{
-    int result = open_journal();
-
-    if (result < 0)
-        return failure_set(failure, "cannot keep a journal of sysctls in %s: %s", RUN_DIRECTORY,
-                           strerror(-result));
-    if (config->pool4.addr.version != 0)
-        result = sysctl_set("net/ipv4/ip_forward", "1");
-    if (result == 0 && config->pool6.addr.version != 0)
-        result = sysctl_set("net/ipv6/conf/all/forwarding", "1");
-    if (result == 0)
-        return true;
-    return failure_set(failure, "cannot switch forwarding on in /proc/sys: %s", strerror(-result));
-}
-
-/* A host without IPv6, or without its firewall, gives its enclaves none. */
+/* A host without a firewall for IPv6 gives its enclaves none. */
 static void drop_unusable_ipv6(struct parent_config *config)
 {
-    if (config->pool6.addr.version == 0)
+    if (config->pool6.addr.version == 0 || rules_family_usable(config->firewall, 6))
         return;
-    if (access("/proc/sys/net/ipv6", F_OK) == 0 && rules_family_usable(config->firewall, 6))
-        return;
-    log_warning("this host has no IPv6 or no firewall for it: enclaves get IPv4 only");
+    log_warning("this host has no firewall for IPv6: enclaves get IPv4 only");
     config->pool6 = (struct ip_prefix){0};
+}
+
+/* IPv6 may be switched off, and on again, at any time: once said, each time. */
+static void look_at_ipv6(struct parent *parent)
+{
+    const char *off = parent->config.pool6.addr.version != 0 ? sysctl_ipv6_off() : NULL;
+
+    if ((off != NULL) == parent->sessions.context.ipv6_off)
+        return;
+    if (off != NULL)
+        log_warning("%s: enclaves get IPv4 only, until that changes", off);
+    else
+        log_info("IPv6 is switched on again: enclaves get it too");
+    sessions_ipv6_changed(&parent->sessions, off != NULL);
 }
 
 static void print_stats(void *context)
@@ -132,19 +116,48 @@ static void print_stats(void *context)
     sessions_print_stats(&((struct parent *)context)->sessions, stderr);
 }
 
+static void device_changed(int ifindex, void *context)
+{
+    sessions_device_changed(context, ifindex);
+}
+
 static void monitor_ready(void *context, uint32_t events)
 {
     struct parent *parent = context;
 
     (void)events;
-    if (!netdev_monitor_drain(parent->monitor.fd))
-        return;
-    changes_networks(&parent->changes);
+    if (netdev_monitor_drain(parent->monitor.fd, device_changed, &parent->sessions) &&
+        parent->look_ms == 0)
+        parent->look_ms = clock_ms() + LOOK_DELAY_MS;
+}
+
+/* What of the host has changed that concerns us: the way out, IPv6, forwarding. */
+static void host_changed(struct parent *parent)
+{
     uint32_t mtu = uplink_mtu(&parent->netdev, parent->config.uplink);
+    struct failure failure;
+
+    changes_networks(&parent->changes);
     if (mtu != parent->sessions.context.mtu) {
         log_info("the uplink's MTU is now %u", mtu);
         sessions_settings_changed(&parent->sessions, mtu);
     }
+    look_at_ipv6(parent);
+    if (!changes_hold_settings(&parent->changes, &failure))
+        log_limited(&parent->changes.host_log, LOG_LEVEL_ERROR, "%s", failure.text);
+}
+
+static int host_poll(struct parent *parent)
+{
+    uint64_t now_ms = clock_ms();
+
+    if (parent->look_ms == 0)
+        return -1;
+    if (now_ms < parent->look_ms)
+        return (int)(parent->look_ms - now_ms);
+    parent->look_ms = 0;
+    host_changed(parent);
+    return -1;
 }
 
 static int open_monitor(struct parent *parent)
@@ -214,22 +227,25 @@ static bool open_all(void *context, struct failure *failure)
     struct sessions *sessions = &parent->sessions;
 
     raise_descriptor_limit();
+    parent->changes = (struct changes){
+        .config = &parent->config,
+        .sessions = sessions,
+        .helper = &parent->daemon.helper,
+    };
     host_shadows(config, warn, NULL);
     warn_of_cids(config);
     if (!taken_check(config, NULL, failure) || !watch_devices(parent, failure) ||
-        !set_sysctls(config, failure) || !apply_rules(config, &parent->commands.firewall, failure))
+        !changes_hold_settings(&parent->changes, failure) ||
+        !apply_rules(config, &parent->commands.firewall, failure))
         return false;
+    stale_forget(NULL, config);
     sessions->loop = &parent->daemon.loop;
     sessions->context.config = config;
     sessions->context.netdev = &parent->netdev;
     sessions->context.taps = &parent->taps;
     sessions->context.fragment_limit = kernel_share_fragments(config->enclave_count);
     sessions->context.mtu = uplink_mtu(&parent->netdev, config->uplink);
-    parent->changes = (struct changes){
-        .config = &parent->config,
-        .sessions = sessions,
-        .helper = &parent->daemon.helper,
-    };
+    look_at_ipv6(parent);
     parent->commands.control = &parent->daemon.control;
     parent->commands.changes = &parent->changes;
     parent->commands.taps = &parent->taps;
@@ -254,6 +270,7 @@ static int turn(void *context, int at_most_ms)
     struct parent *parent = context;
     int timeout_ms = event_sooner(sessions_poll(&parent->sessions), at_most_ms);
 
+    timeout_ms = event_sooner(timeout_ms, host_poll(parent));
     return event_wait(&parent->daemon.loop, event_sooner(timeout_ms, tap_poll(&parent->taps)));
 }
 
@@ -286,7 +303,7 @@ static bool prepare(void *context, struct failure *failure)
         !overlap_check(&parent->config, failure))
         return false;
     drop_unusable_ipv6(&parent->config);
-    if (open_journal() < 0)
+    if (settings_open_journal() < 0)
         log_debug("no journal of sysctls yet");
     look_at_host(&parent->config); /* before the fork: the helper knows it too */
     return true;

@@ -11,6 +11,10 @@
 #include "parent/listener.h"
 #include "runtime/base/clock.h"
 
+/* A change seldom comes alone (down, up): they are looked at, and reported, together. */
+#define LOOK_DELAY_MS 100
+#define LOOK_AGAIN_MS 1000 /* what could not be put back */
+
 static void lane_exit_ready(void *context, uint32_t events)
 {
     struct sessions *sessions = context;
@@ -41,10 +45,44 @@ bool sessions_open(struct sessions *sessions, struct failure *failure)
     return true;
 }
 
+/* ---- what others do to devices ---- */
+
+void sessions_device_changed(struct sessions *sessions, int ifindex)
+{
+    for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++) {
+        struct enclave *enclave = &sessions->enclaves[i];
+        if (!enclave->used || enclave->device_index == 0 ||
+            (ifindex != 0 && ifindex != enclave->device_index &&
+             ifindex != enclave->peer_device_index))
+            continue;
+        enclave->look = true;
+        if (sessions->look_ms == 0)
+            sessions->look_ms = clock_ms() + LOOK_DELAY_MS;
+    }
+}
+
+static void poll_devices(struct sessions *sessions, uint64_t now_ms, uint64_t *next_ms)
+{
+    if (sessions->look_ms != 0 && now_ms >= sessions->look_ms) {
+        sessions->look_ms = 0;
+        for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++) {
+            struct enclave *enclave = &sessions->enclaves[i];
+            if (!enclave->used || !enclave->look)
+                continue;
+            enclave->look = enclave_mend(enclave, &sessions->context) < 0;
+            if (enclave->look)
+                sessions->look_ms = now_ms + LOOK_AGAIN_MS;
+        }
+    }
+    if (sessions->look_ms != 0)
+        earliest(next_ms, sessions->look_ms);
+}
+
 int sessions_poll(struct sessions *sessions)
 {
     uint64_t now_ms = clock_ms(), next_ms = UINT64_MAX;
 
+    poll_devices(sessions, now_ms, &next_ms);
     for (unsigned i = 0; i < PENDING_MAX; i++) {
         struct pending *pending = &sessions->pending[i];
         if (pending->entry != NULL && now_ms >= pending->deadline_ms)
@@ -72,6 +110,14 @@ void sessions_policy_changed(struct sessions *sessions)
     for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
         if (sessions->enclaves[i].used)
             enclave_policy_changed(&sessions->enclaves[i], &sessions->context);
+}
+
+void sessions_ipv6_changed(struct sessions *sessions, bool off)
+{
+    sessions->context.ipv6_off = off;
+    for (unsigned i = 0; i < PARENT_ENCLAVES_MAX; i++)
+        if (sessions->enclaves[i].used)
+            enclave_ipv6_changed(&sessions->enclaves[i], &sessions->context);
 }
 
 void sessions_stop(struct sessions *sessions)

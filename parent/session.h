@@ -58,6 +58,7 @@ struct sessions {
     struct enclave enclaves[PARENT_ENCLAVES_MAX];
     struct event_source lane_exit;
     struct log_limit accept_log, handshake_log;
+    uint64_t look_ms; /* when enclaves whose devices changed are looked at; 0: not due */
     HANDSHAKE_COUNTERS(COUNTER_MEMBER)
 };
 
@@ -76,6 +77,12 @@ int sessions_poll(struct sessions *sessions);
 
 /* The uplink's MTU, or settings that enclaves are told or lanes go by, have changed. */
 void sessions_settings_changed(struct sessions *sessions, uint32_t mtu);
+
+/* Something of a device has changed, or of any if 0: those of ours are looked at soon. */
+void sessions_device_changed(struct sessions *sessions, int ifindex);
+
+/* The host's IPv6 has come or gone. */
+void sessions_ipv6_changed(struct sessions *sessions, bool off);
 
 /* --allow has changed. */
 void sessions_policy_changed(struct sessions *sessions);

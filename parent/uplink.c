@@ -4,16 +4,6 @@
 #include <string.h>
 
 #include "runtime/base/log.h"
-#include "runtime/host/sysctl.h"
-
-static void keep_default_route(const char *name)
-{
-    int error = name[0] != '\0' ? sysctl_keep_router_advertisements(name) : 0;
-
-    if (error < 0)
-        log_warning("%s: cannot set accept_ra=2, its IPv6 default route may expire: %s", name,
-                    strerror(-error));
-}
 
 uint32_t uplink_mtu(struct netdev *netdev, const char *name)
 {
@@ -25,7 +15,6 @@ uint32_t uplink_mtu(struct netdev *netdev, const char *name)
         log_warning("no uplink: %s", name != NULL ? name : "there is no default route");
         return UPLINK_FALLBACK_MTU;
     }
-    keep_default_route(uplink.name6);
     if (uplink.mtu < UPLINK_MTU_MIN)
         return UPLINK_MTU_MIN;
     return uplink.mtu < UPLINK_MTU_MAX ? uplink.mtu : UPLINK_MTU_MAX;

@@ -42,9 +42,10 @@ int features_try_udp_gso(int ifindex)
     int fd = packet_socket_inject(ifindex);
     if (fd < 0)
         return fd;
-    udp_gso = packet_socket_knows_udp_gso(fd) && kernel_fault_next_here(KERNEL_UDP_GSO, NULL) == NULL
-                  ? PRESENT
-                  : ABSENT;
+    udp_gso =
+        packet_socket_knows_udp_gso(fd) && kernel_fault_next_here(KERNEL_UDP_GSO, NULL) == NULL
+            ? PRESENT
+            : ABSENT;
     close(fd);
     return 0;
 }

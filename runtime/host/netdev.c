@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <stdio.h>
@@ -41,6 +42,8 @@ int netdev_open(struct netdev *nd)
     /* Explanations in error messages (Linux 4.12); without them an errno must do. */
     (void)mnl_socket_setsockopt(nd->socket, NETLINK_EXT_ACK, &one, sizeof(one));
     (void)mnl_socket_setsockopt(nd->socket, NETLINK_CAP_ACK, &one, sizeof(one));
+    /* Dumps of one device's addresses and routes alone (Linux 4.20); callers look again anyway. */
+    (void)mnl_socket_setsockopt(nd->socket, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
     return 0;
 }
 
@@ -149,7 +152,57 @@ static void read_kind(const struct nlattr *link_info, struct link *link)
     mnl_attr_for_each_nested(attribute, link_info)
     {
         if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND)
-            copy_text(link->kind, sizeof(link->kind), attribute);
+            copy_text(link->info.kind, sizeof(link->info.kind), attribute);
+    }
+}
+
+/* An element of an array of 32-bit numbers; 0 if it is shorter. */
+static int array_element(const struct nlattr *attribute, size_t index)
+{
+    int32_t value;
+
+    if (mnl_attr_get_payload_len(attribute) < (index + 1) * sizeof(value))
+        return 0;
+    memcpy(&value, (const int32_t *)mnl_attr_get_payload(attribute) + index, sizeof(value));
+    return value;
+}
+
+static void read_ipv4_settings(const struct nlattr *settings, struct link *link)
+{
+    const struct nlattr *attribute;
+
+    mnl_attr_for_each_nested(attribute, settings)
+    {
+        /* The array begins with setting 1 (net/ipv4/devinet.c, inet_fill_link_af()). */
+        if (mnl_attr_get_type(attribute) == IFLA_INET_CONF)
+            link->forwards4 = array_element(attribute, IPV4_DEVCONF_FORWARDING - 1) != 0;
+    }
+}
+
+static void read_ipv6_settings(const struct nlattr *settings, struct link *link)
+{
+    const struct nlattr *attribute;
+
+    link->has_ipv6 = true;
+    mnl_attr_for_each_nested(attribute, settings)
+    {
+        if (mnl_attr_get_type(attribute) == IFLA_INET6_CONF)
+            link->ipv6_off = array_element(attribute, DEVCONF_DISABLE_IPV6) != 0;
+        else if (mnl_attr_get_type(attribute) == IFLA_INET6_ADDR_GEN_MODE)
+            link->ipv6_mode = mnl_attr_get_u8(attribute);
+    }
+}
+
+static void read_families(const struct nlattr *families, struct link *link)
+{
+    const struct nlattr *attribute;
+
+    mnl_attr_for_each_nested(attribute, families)
+    {
+        if (mnl_attr_get_type(attribute) == AF_INET)
+            read_ipv4_settings(attribute, link);
+        else if (mnl_attr_get_type(attribute) == AF_INET6)
+            read_ipv6_settings(attribute, link);
     }
 }
 
@@ -176,8 +229,15 @@ static void read_link_attribute(const struct nlattr *attribute, struct link *lin
         if (bytes == sizeof(link->mac.bytes))
             memcpy(link->mac.bytes, mnl_attr_get_payload(attribute), bytes);
         break;
+    case IFLA_MASTER:
+        if (bytes == sizeof(uint32_t))
+            link->master = (int)mnl_attr_get_u32(attribute);
+        break;
     case IFLA_LINKINFO:
         read_kind(attribute, link);
+        break;
+    case IFLA_AF_SPEC:
+        read_families(attribute, link);
         break;
     default:
         break;
@@ -196,6 +256,7 @@ static bool read_link(const struct nlmsghdr *message, struct link *link)
     link->info.ifindex = info->ifi_index;
     link->info.up = (info->ifi_flags & IFF_UP) != 0;
     link->running = link->info.up && (info->ifi_flags & IFF_RUNNING) != 0;
+    link->no_arp = (info->ifi_flags & IFF_NOARP) != 0;
     mnl_attr_for_each(attribute, message, sizeof(*info)) read_link_attribute(attribute, link);
     return true;
 }
@@ -323,10 +384,9 @@ int netdev_each_link(struct netdev *nd, const char *alias_prefix,
     return result;
 }
 
-/* Writes /proc/sys/net/ipv6/conf/<device>/<key>. A read-only /proc/sys or a kernel without IPv6 is
- * no error: the address generation mode alone keeps the device silent, these are the second lock.
- */
-static void write_ipv6_conf(const char *device, const char *key, const char *value)
+/* A read-only /proc/sys or a kernel without IPv6 is no error: the address generation mode alone
+ * keeps the device silent, these are the second lock. */
+void netdev_write_ipv6_conf(const char *device, const char *key, const char *value)
 {
     char path[128];
     int fd;
@@ -339,8 +399,7 @@ static void write_ipv6_conf(const char *device, const char *key, const char *val
         close(fd);
 }
 
-/* No address of its own making, no router solicitation, no autoconfiguration. */
-static int quiet_ipv6(struct netdev *nd, int ifindex, const char *name)
+int netdev_quiet_ipv6(struct netdev *nd, int ifindex, const char *name)
 {
     struct request request;
     struct ifinfomsg *info = request_begin(&request, RTM_SETLINK, 0, sizeof(*info));
@@ -357,8 +416,8 @@ static int quiet_ipv6(struct netdev *nd, int ifindex, const char *name)
     /* No IPv6 in this kernel, or none on a device whose MTU is below 1280 (RFC 8200, 5). */
     if (result == -EAFNOSUPPORT || result == -EOPNOTSUPP)
         return 0;
-    write_ipv6_conf(name, "accept_ra", "0");
-    write_ipv6_conf(name, "autoconf", "0");
+    netdev_write_ipv6_conf(name, "accept_ra", "0");
+    netdev_write_ipv6_conf(name, "autoconf", "0");
     return result;
 }
 
@@ -417,7 +476,7 @@ static int configure_end(struct netdev *nd, const struct link *link, const struc
     if (memcmp(&link->mac, mac, sizeof(*mac)) != 0)
         mnl_attr_put(request.header, IFLA_ADDRESS, sizeof(mac->bytes), mac->bytes);
     result = netdev_talk(nd, &request, NULL, NULL);
-    return result < 0 ? result : quiet_ipv6(nd, link->info.ifindex, link->info.name);
+    return result < 0 ? result : netdev_quiet_ipv6(nd, link->info.ifindex, link->info.name);
 }
 
 /* Both ends as they are now. -ENODEV: at least one is missing; its ifindex is 0. */
@@ -440,7 +499,7 @@ static bool marked(const struct link *link, const struct veth_spec *spec)
 static bool is_our_pair(const struct link *end, const struct link *peer,
                         const struct veth_spec *spec)
 {
-    if (strcmp(end->kind, "veth") != 0 || strcmp(peer->kind, "veth") != 0 ||
+    if (strcmp(end->info.kind, "veth") != 0 || strcmp(peer->info.kind, "veth") != 0 ||
         end->peer_ifindex != peer->info.ifindex || peer->peer_ifindex != end->info.ifindex)
         return false;
     if (marked(end, spec) && marked(peer, spec))

@@ -105,6 +105,7 @@ struct link_info {
     int ifindex;
     char name[IFNAMSIZ];
     char alias[256];
+    char kind[16]; /* "veth", "bridge"; empty for a physical device */
     uint32_t mtu;
     bool up;
 };
@@ -142,11 +143,41 @@ int netdev_find_uplink(struct netdev *nd, struct uplink *out);
 /* The same for one named device, for both families, whatever the routes say. -ENODEV if absent. */
 int netdev_named_uplink(struct netdev *nd, const char *name, struct uplink *out);
 
-/* A socket that becomes readable when a link, address or default route changes. Non-blocking; >= 0
- * or negative errno. */
-int netdev_monitor_open(void);
-/* Drains it. True if anything relevant was read (or messages were lost, which counts as a change).
+/*
+ * A veth pair as it has to be, and what hangs on its kernel's end, for as long as it is in use:
+ * others may change it (an administrator, systemd-networkd, NetworkManager).
  */
-bool netdev_monitor_drain(int fd);
+struct device_plan {
+    struct veth_spec veth;
+    int ifindex, peer_ifindex; /* by which it is known, whatever it is called meanwhile */
+    bool forwards4;            /* the kernel's end forwards IPv4, whatever the default is */
+    struct device_family {
+        struct ip_prefix own; /* version 0: nothing of this family */
+        struct ip_addr neighbour;
+        struct mac neighbour_mac;
+        struct route_spec route;
+    } families[2];
+};
+
+/*
+ * Compares and puts back: names, bridge, flags, MAC addresses, MTU, IPv6 settings; of every family
+ * address, neighbour and route. What somebody added is left alone. 0 all was as planned; 1
+ * something was put back, which what[] names ("up, route"); negative errno, -ENODEV: an end is
+ * gone, the pair has to be made anew.
+ */
+int netdev_mend(struct netdev *nd, const struct device_plan *plan, char *what, size_t size);
+
+/* Is there a filter of that name at the device's ingress? 1, 0 or negative errno. */
+int netdev_has_ingress(struct netdev *nd, int ifindex, const char *name);
+
+/* A socket that becomes readable when anything of a device changes: the link, addresses,
+ * neighbours, routes, filters, forwarding. Non-blocking; >= 0 or negative errno. */
+int netdev_monitor_open(void);
+/*
+ * Drains it. visit(ifindex) is called for every notice about a device, with 0 if notices were lost:
+ * all devices may have changed. True if a link, an address, a default route or a forwarding switch
+ * has changed (or notices were lost, which counts as a change).
+ */
+bool netdev_monitor_drain(int fd, void (*visit)(int ifindex, void *context), void *context);
 
 #endif

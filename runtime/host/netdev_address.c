@@ -15,6 +15,7 @@
 struct address_scan {
     int ifindex;
     const struct ip_prefix *wanted;
+    bool found; /* the wanted one is there */
     struct ip_prefix strangers[STRANGERS_MAX];
     size_t count;
 };
@@ -59,10 +60,11 @@ static int on_address(const struct nlmsghdr *message, void *context)
     /* A kernel without IPv6 answers a question for AF_INET6 with all families. */
     if (message->nlmsg_type != RTM_NEWADDR || mnl_nlmsg_get_payload_len(message) < sizeof(*info) ||
         (int)info->ifa_index != scan->ifindex ||
-        info->ifa_family != address_family(&scan->wanted->addr) || !read_address(message, &found) ||
-        scan->count == STRANGERS_MAX)
+        info->ifa_family != address_family(&scan->wanted->addr) || !read_address(message, &found))
         return MNL_CB_OK;
-    if (!addr_equal(&found.addr, &scan->wanted->addr) || found.length != scan->wanted->length)
+    if (addr_equal(&found.addr, &scan->wanted->addr) && found.length == scan->wanted->length)
+        scan->found = true;
+    else if (scan->count < STRANGERS_MAX)
         scan->strangers[scan->count++] = found;
     return MNL_CB_OK;
 }
@@ -76,6 +78,8 @@ static int scan_addresses(struct netdev *nd, struct address_scan *scan)
         struct ifaddrmsg *info = request_begin(&request, RTM_GETADDR, NLM_F_DUMP, sizeof(*info));
 
         scan->count = 0;
+        scan->found = false;
+        info->ifa_index = (unsigned)scan->ifindex;
         info->ifa_family = address_family(&scan->wanted->addr);
         result = netdev_talk(nd, &request, on_address, scan);
     } while (result == -EINTR);
@@ -138,6 +142,17 @@ int netdev_address_only(struct netdev *nd, int ifindex, const struct ip_prefix *
     return change_address(nd, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, ifindex, address);
 }
 
+int netdev_address_mend(struct netdev *nd, int ifindex, const struct ip_prefix *address)
+{
+    struct address_scan scan = {.ifindex = ifindex, .wanted = address};
+    int result = scan_addresses(nd, &scan);
+
+    if (result < 0 || scan.found)
+        return result;
+    result = change_address(nd, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, ifindex, address);
+    return result < 0 ? result : 1;
+}
+
 int netdev_neighbour(struct netdev *nd, int ifindex, const struct ip_addr *addr,
                      const struct mac *mac)
 {
@@ -151,4 +166,47 @@ int netdev_neighbour(struct netdev *nd, int ifindex, const struct ip_addr *addr,
     mnl_attr_put(request.header, NDA_DST, address_bytes(addr), addr->bytes);
     mnl_attr_put(request.header, NDA_LLADDR, sizeof(mac->bytes), mac->bytes);
     return netdev_talk(nd, &request, NULL, NULL);
+}
+
+struct neighbour_look {
+    const struct mac *wanted;
+    bool found; /* permanent, and with that address */
+};
+
+static int on_neighbour(const struct nlmsghdr *message, void *context)
+{
+    struct neighbour_look *look = context;
+    const struct ndmsg *info = mnl_nlmsg_get_payload(message);
+    const struct nlattr *attribute;
+
+    if (message->nlmsg_type != RTM_NEWNEIGH || mnl_nlmsg_get_payload_len(message) < sizeof(*info))
+        return MNL_CB_OK;
+    mnl_attr_for_each(attribute, message, sizeof(*info))
+    {
+        if (mnl_attr_get_type(attribute) == NDA_LLADDR &&
+            mnl_attr_get_payload_len(attribute) == sizeof(look->wanted->bytes))
+            look->found = (info->ndm_state & NUD_PERMANENT) != 0 &&
+                          memcmp(mnl_attr_get_payload(attribute), look->wanted->bytes,
+                                 sizeof(look->wanted->bytes)) == 0;
+    }
+    return MNL_CB_OK;
+}
+
+int netdev_neighbour_mend(struct netdev *nd, int ifindex, const struct ip_addr *addr,
+                          const struct mac *mac)
+{
+    struct neighbour_look look = {.wanted = mac};
+    struct request request;
+    struct ndmsg *info = request_begin(&request, RTM_GETNEIGH, 0, sizeof(*info));
+
+    info->ndm_family = address_family(addr);
+    info->ndm_ifindex = ifindex;
+    mnl_attr_put(request.header, NDA_DST, address_bytes(addr), addr->bytes);
+    int result = netdev_talk(nd, &request, on_neighbour, &look);
+    if (result < 0 && result != -ENOENT)
+        return result;
+    if (look.found)
+        return 0;
+    result = netdev_neighbour(nd, ifindex, addr, mac);
+    return result < 0 ? result : 1;
 }

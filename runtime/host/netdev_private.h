@@ -36,10 +36,27 @@ int netdev_talk(struct netdev *nd, struct request *request, mnl_cb_t each, void 
 struct link {
     struct link_info info;
     struct mac mac;
-    int peer_ifindex; /* IFLA_LINK: of a veth, its other end; 0 if none */
-    bool running;     /* up, and with carrier */
-    char kind[16];    /* IFLA_INFO_KIND: "veth"; empty for a physical device */
+    int peer_ifindex;  /* IFLA_LINK: of a veth, its other end; 0 if none */
+    bool running;      /* up, and with carrier */
+    bool no_arp;       /* IFF_NOARP */
+    int master;        /* ifindex of the bridge, bond or VRF that it belongs to; 0 if none */
+    bool forwards4;    /* conf/<name>/forwarding of IPv4 */
+    bool has_ipv6;     /* IPv6 knows the device: the kernel has IPv6, the MTU is large enough */
+    bool ipv6_off;     /* conf/<name>/disable_ipv6 */
+    uint8_t ipv6_mode; /* IN6_ADDR_GEN_MODE_... */
 };
+
+/* No IPv6 address of its own making, no router solicitation, no autoconfiguration. */
+int netdev_quiet_ipv6(struct netdev *nd, int ifindex, const char *name);
+
+/* Writes /proc/sys/net/ipv6/conf/<device>/<key>; failure is a word at debug level. */
+void netdev_write_ipv6_conf(const char *device, const char *key, const char *value);
+
+/* Mends addresses, neighbours: 1 put back, 0 was there, or negative errno. */
+int netdev_address_mend(struct netdev *nd, int ifindex, const struct ip_prefix *address);
+int netdev_neighbour_mend(struct netdev *nd, int ifindex, const struct ip_addr *addr,
+                          const struct mac *mac);
+int netdev_route_mend(struct netdev *nd, const struct route_spec *route);
 
 /* By name, or by index when name is NULL. 0 or negative errno, -ENODEV if absent. */
 int netdev_link_get(struct netdev *nd, const char *name, int ifindex, struct link *out);

@@ -47,6 +47,75 @@ int netdev_route(struct netdev *nd, const struct route_spec *route)
     return change_route(nd, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route);
 }
 
+struct route_look {
+    const struct route_spec *wanted;
+    bool found;
+};
+
+/* Is this attribute that address? One that is not asked for matches in every case. */
+static bool is_address(const struct nlattr *attribute, const struct ip_addr *wanted)
+{
+    size_t bytes = addr_bits(wanted) / 8;
+
+    return wanted->version == 0 ||
+           (mnl_attr_get_payload_len(attribute) == bytes &&
+            memcmp(mnl_attr_get_payload(attribute), wanted->bytes, bytes) == 0);
+}
+
+static int on_looked_route(const struct nlmsghdr *message, void *context)
+{
+    struct route_look *look = context;
+    const struct route_spec *wanted = look->wanted;
+    const struct rtmsg *info = mnl_nlmsg_get_payload(message);
+    const struct nlattr *attribute;
+    bool device = false, destination = wanted->destination.length == 0;
+    bool gateway = wanted->gateway.version == 0;
+    bool source = wanted->source.version == 0; /* goes alone, if its address goes and comes */
+
+    if (message->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(message) < sizeof(*info) ||
+        info->rtm_table != RT_TABLE_MAIN || info->rtm_type != RTN_UNICAST ||
+        info->rtm_dst_len != wanted->destination.length)
+        return MNL_CB_OK;
+    mnl_attr_for_each(attribute, message, sizeof(*info))
+    {
+        uint16_t type = mnl_attr_get_type(attribute);
+        if (type == RTA_OIF && mnl_attr_get_payload_len(attribute) == sizeof(uint32_t))
+            device = (int)mnl_attr_get_u32(attribute) == wanted->ifindex;
+        else if (type == RTA_DST)
+            destination = is_address(attribute, &wanted->destination.addr);
+        else if (type == RTA_GATEWAY)
+            gateway = is_address(attribute, &wanted->gateway);
+        else if (type == RTA_PREFSRC)
+            source = is_address(attribute, &wanted->source);
+    }
+    look->found |= device && destination && gateway && source;
+    return MNL_CB_OK;
+}
+
+int netdev_route_mend(struct netdev *nd, const struct route_spec *route)
+{
+    struct route_look look = {.wanted = route};
+    int result;
+
+    do {
+        struct request request;
+        struct rtmsg *info = request_begin(&request, RTM_GETROUTE, NLM_F_DUMP, sizeof(*info));
+
+        info->rtm_family = route->destination.addr.version == 4 ? AF_INET : AF_INET6;
+        info->rtm_table = RT_TABLE_MAIN;
+        mnl_attr_put_u32(request.header, RTA_OIF, (uint32_t)route->ifindex);
+        look.found = false;
+        result = netdev_talk(nd, &request, on_looked_route, &look);
+    } while (result == -EINTR);
+    if (look.found)
+        return 0;
+    /* ENOENT: the table has no route at all. */
+    if (result < 0 && result != -ENOENT)
+        return result;
+    result = netdev_route(nd, route);
+    return result < 0 ? result : 1;
+}
+
 int netdev_route_delete(struct netdev *nd, const struct route_spec *route)
 {
     int result;

@@ -51,3 +51,47 @@ int netdev_attach_ingress(struct netdev *nd, int ifindex, int program_fd, const 
     mnl_attr_nest_end(request.header, options);
     return netdev_talk(nd, &request, NULL, NULL);
 }
+
+struct filter_look {
+    const char *name;
+    bool found;
+};
+
+static int on_filter(const struct nlmsghdr *message, void *context)
+{
+    struct filter_look *look = context;
+    const struct nlattr *attribute, *option;
+
+    if (message->nlmsg_type != RTM_NEWTFILTER ||
+        mnl_nlmsg_get_payload_len(message) < sizeof(struct tcmsg))
+        return MNL_CB_OK;
+    mnl_attr_for_each(attribute, message, sizeof(struct tcmsg))
+    {
+        if (mnl_attr_get_type(attribute) != TCA_OPTIONS)
+            continue;
+        mnl_attr_for_each_nested(option, attribute)
+        {
+            if (mnl_attr_get_type(option) == TCA_BPF_NAME &&
+                mnl_attr_validate(option, MNL_TYPE_NUL_STRING) == 0)
+                look->found |= strcmp(mnl_attr_get_str(option), look->name) == 0;
+        }
+    }
+    return MNL_CB_OK;
+}
+
+int netdev_has_ingress(struct netdev *nd, int ifindex, const char *name)
+{
+    struct filter_look look = {.name = name};
+    int result;
+
+    do {
+        struct request request;
+        struct tcmsg *info = request_begin(&request, RTM_GETTFILTER, NLM_F_DUMP, sizeof(*info));
+
+        info->tcm_ifindex = ifindex;
+        info->tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
+        look.found = false;
+        result = netdev_talk(nd, &request, on_filter, &look);
+    } while (result == -EINTR);
+    return result < 0 ? result : look.found;
+}

@@ -2,10 +2,13 @@
 /*
  * Theory of operation. The journal has one line per change, "PATH\tORIGINAL\tOURS\n", appended in
  * one write before the setting is touched. Of several lines with one path the first tells the
- * original and the last what we set. A line without its newline was cut off by the death of its
- * writer, whose change was then not made: it is ignored, and ended before the next line is added.
+ * original and the last what we set, unless a fourth field "!" says that the original is another
+ * now: somebody changed the setting while we held it. A line without its newline was cut off by the
+ * death of its writer, whose change was then not made: it is ignored, and ended before the next
+ * line is added.
  */
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -16,10 +19,10 @@
 
 #include "runtime/host/sysctl.h"
 
-#define ENTRIES_MAX 64
+#define ENTRIES_MAX 512
 #define PATH_BYTES  128
-#define VALUE_BYTES 64
-#define LINE_BYTES  (PATH_BYTES + 2 * VALUE_BYTES + 3)
+#define VALUE_BYTES SYSCTL_VALUE_BYTES
+#define LINE_BYTES  (PATH_BYTES + 2 * VALUE_BYTES + 5)
 
 struct entry {
     char path[PATH_BYTES];
@@ -114,18 +117,20 @@ static struct entry *find_entry(const char *path)
     return NULL;
 }
 
-/* Takes a change into the table: a new entry, or a new value of ours. */
-static int remember(const char *path, const char *original, const char *ours)
+/* Takes a change into the table: a new entry, or a new value of ours; anew: a new original, too. */
+static int remember(const char *path, const char *original, const char *ours, bool anew)
 {
     struct entry *entry = find_entry(path);
 
+    anew |= entry == NULL;
     if (entry == NULL) {
         if (journal.count == ENTRIES_MAX)
             return -ENOSPC;
         entry = &journal.entries[journal.count++];
         snprintf(entry->path, sizeof(entry->path), "%s", path);
-        snprintf(entry->original, sizeof(entry->original), "%s", original);
     }
+    if (anew)
+        snprintf(entry->original, sizeof(entry->original), "%s", original);
     snprintf(entry->ours, sizeof(entry->ours), "%s", ours);
     return 0;
 }
@@ -136,10 +141,11 @@ static int read_line(char *line)
     char *rest = line;
     char *path = strsep(&rest, "\t"), *original = strsep(&rest, "\t"), *ours = strsep(&rest, "\t");
 
-    if (ours == NULL || rest != NULL || path[0] == '\0' || strlen(path) >= PATH_BYTES ||
-        strlen(original) >= VALUE_BYTES || strlen(ours) >= VALUE_BYTES)
+    if (ours == NULL || (rest != NULL && strcmp(rest, "!") != 0) || path[0] == '\0' ||
+        strlen(path) >= PATH_BYTES || strlen(original) >= VALUE_BYTES ||
+        strlen(ours) >= VALUE_BYTES)
         return 0;
-    return remember(path, original, ours);
+    return remember(path, original, ours, rest != NULL);
 }
 
 static int read_journal(FILE *file)
@@ -194,10 +200,11 @@ int sysctl_journal_open(const char *path)
     return result;
 }
 
-static int write_line(const char *path, const char *original, const char *ours)
+static int write_line(const char *path, const char *original, const char *ours, bool anew)
 {
     char line[LINE_BYTES];
-    int length = snprintf(line, sizeof(line), "%s\t%s\t%s\n", path, original, ours);
+    int length =
+        snprintf(line, sizeof(line), "%s\t%s\t%s%s\n", path, original, ours, anew ? "\t!" : "");
     ssize_t written = write(journal.fd, line, (size_t)length);
 
     if (written < 0)
@@ -205,7 +212,12 @@ static int write_line(const char *path, const char *original, const char *ours)
     return written == length ? 0 : -EIO;
 }
 
-int sysctl_set(const char *path, const char *value)
+int sysctl_read(const char *path, char value[SYSCTL_VALUE_BYTES])
+{
+    return read_setting(path, value);
+}
+
+static int set(const char *path, const char *value, bool hold)
 {
     char now[VALUE_BYTES], ours[VALUE_BYTES];
     int result;
@@ -217,12 +229,17 @@ int sysctl_set(const char *path, const char *value)
     strcpy(ours, value);
     tidy(ours);
     result = read_setting(path, now);
-    if (result < 0 || strcmp(now, ours) == 0)
+    if (result < 0)
         return result;
-    result = remember(path, now, ours);
+    bool known = find_entry(path) != NULL, taken = hold && known;
+    if (strcmp(now, ours) == 0) /* remembered, so that a change is known as one */
+        return hold && !known ? remember(path, ours, ours, true) : 0;
+    result = remember(path, now, ours, taken);
     if (result == 0)
-        result = write_line(path, now, ours);
-    return result < 0 ? result : write_setting(path, ours);
+        result = write_line(path, now, ours, taken);
+    if (result == 0)
+        result = write_setting(path, ours);
+    return result < 0 ? result : 1 + taken;
 }
 
 bool sysctl_was(const char *path, const char *value)
@@ -235,18 +252,60 @@ bool sysctl_was(const char *path, const char *value)
     return read_setting(path, now) == 0 && strcmp(now, value) == 0;
 }
 
-int sysctl_keep_router_advertisements(const char *ifname)
+int sysctl_set(const char *path, const char *value)
+{
+    int result = set(path, value, false);
+
+    return result < 0 ? result : 0;
+}
+
+int sysctl_hold(const char *path, const char *value)
+{
+    return set(path, value, true);
+}
+
+static int keep_router_advertisements(const char *ifname)
 {
     char path[PATH_BYTES], now[VALUE_BYTES];
-    int result;
 
-    if (strchr(ifname, '/') != NULL)
-        return -EINVAL;
-    snprintf(path, sizeof(path), "net/ipv6/conf/%s/accept_ra", ifname);
-    result = read_setting(path, now);
-    if (result == -ENOENT)
+    if (snprintf(path, sizeof(path), "net/ipv6/conf/%s/accept_ra", ifname) >= (int)sizeof(path))
+        return -ENAMETOOLONG;
+    int result = read_setting(path, now);
+    if (result == -ENOENT) /* it went meanwhile */
         return 0;
     return result < 0 || strcmp(now, "1") != 0 ? result : sysctl_set(path, "2");
+}
+
+int sysctl_keep_router_advertisements(const char *except)
+{
+    DIR *directory = opendir("/proc/sys/net/ipv6/conf");
+    int result = 0;
+
+    if (directory == NULL)
+        return errno == ENOENT ? 0 : -errno;
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        /* "all" is no interface's and means nothing here (net/ipv6/ndisc.c). */
+        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "all") == 0 ||
+            strncmp(entry->d_name, except, strlen(except)) == 0)
+            continue;
+        int one = keep_router_advertisements(entry->d_name);
+        if (result == 0)
+            result = one;
+    }
+    closedir(directory);
+    return result;
+}
+
+const char *sysctl_ipv6_off(void)
+{
+    char now[VALUE_BYTES];
+    int result = read_setting("net/ipv6/conf/all/disable_ipv6", now);
+
+    if (result == -ENOENT)
+        return "this kernel has no IPv6";
+    return result == 0 && strcmp(now, "1") == 0
+               ? "IPv6 is switched off (net.ipv6.conf.all.disable_ipv6 = 1)"
+               : NULL;
 }
 
 /* An absent setting went with its device. */
@@ -260,14 +319,15 @@ static int restore(const struct entry *entry)
     return result == -ENOENT ? 0 : result;
 }
 
-int sysctl_restore_all(void)
+int sysctl_restore_all(bool (*keep)(const char *path, void *context), void *context)
 {
     int result = 0;
 
     if (journal.fd <= 0)
         return -EBADF;
     for (size_t i = journal.count; i-- > 0;) {
-        int one = restore(&journal.entries[i]);
+        const struct entry *entry = &journal.entries[i];
+        int one = keep != NULL && keep(entry->path, context) ? 0 : restore(entry);
         if (result == 0)
             result = one;
     }

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from dns_system import dns, dns_world  # noqa: E402,F401
 from fixtures import (daemons_outlive_the_test, direction, lent, narrow_path,  # noqa: E402,F401
                       pytest_runtest_makereport, topology, version, workshop)
+from host import Host  # noqa: E402
 from system import BUILD, IS_KERNEL, Tunnel  # noqa: E402
 from topology import sweep  # noqa: E402
 
@@ -56,6 +57,14 @@ def tunnel(request, topology):
     """A tunnel in one of its forms, up and carrying both families."""
     capture, _, lanes = request.param.partition("-")
     yield from lent(Tunnel(topology, capture=capture, lanes=int(lanes or 1)))
+
+
+@pytest.fixture
+def host():
+    """A network of the test's own, to be changed behind the daemons' back."""
+    made = Host()
+    yield made
+    made.remove()
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def pytest_runtest_makereport(item, call):
     if not report.failed:
         return
     lent_to = getattr(item, "funcargs", {})
-    things = [lent_to[name] for name in ("tunnel", "workshop", "dns") if lent_to.get(name)]
+    things = [lent_to[name] for name in ("tunnel", "workshop", "host", "dns") if lent_to.get(name)]
     if report.when == "call":
         for thing in things:
             report.sections.append(("daemons", thing.logs()[-6000:]))

@@ -26,14 +26,16 @@ def _setns(fd):
 
 
 def wait_for(condition, what, patience=PATIENCE):
-    """Polls until condition() is true and returns its value; fails naming what did not come."""
+    """Polls until condition() is true and returns its value; fails naming what did not come: a text,
+    or a function that makes one then."""
     deadline = time.monotonic() + patience
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {patience:.0f} s in vain for {what}")
+            words = what() if callable(what) else what
+            raise AssertionError(f"waited {patience:.0f} s in vain for {words}")
         time.sleep(0.01)
 
 

@@ -50,8 +50,10 @@ def test_parent_does_not_become_a_router(workshop, second_network, firewall, ver
     host = workshop.topology.parent
     assert closed_to(neighbour, behind, version, BEHIND[version], kind)
     made = Border(workshop, firewall)
-    assert host.sysctl(FORWARDING[version]) == "1"
+    hostile, _ = made.enter()
+    assert answered(hostile, version, INTERNET[version])  # forwarding is on, as far as it must be
     assert closed_to(neighbour, behind, version, BEHIND[version], kind)
+    hostile.close()
     # A daemon that was killed and comes back still knows.
     made.parent.kill()
     before = made.parent.log().count("ready")

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -405,32 +406,117 @@ static void test_uplink(void **state)
     assert_int_equal(uplink.mtu, 1300);
 }
 
+static int seen_ifindex, seen_count;
+
+static void seen(int ifindex, void *context)
+{
+    (void)context;
+    seen_ifindex = ifindex;
+    seen_count++;
+}
+
 static void test_monitor(void **state)
 {
     int fd = netdev_monitor_open();
 
     (void)state;
     assert_true(fd >= 0);
-    assert_false(netdev_monitor_drain(fd));
+    assert_false(netdev_monitor_drain(fd, seen, NULL));
     make_pair();
-    assert_true(netdev_monitor_drain(fd));
-    assert_false(netdev_monitor_drain(fd));
+    assert_true(netdev_monitor_drain(fd, seen, NULL));
+    assert_false(netdev_monitor_drain(fd, seen, NULL));
     ask("ip address add 192.0.2.1/24 dev cw0");
-    assert_true(netdev_monitor_drain(fd));
+    assert_true(netdev_monitor_drain(fd, seen, NULL));
     ask("ip route add 203.0.113.0/24 via 192.0.2.2"); /* neither a default route nor on the link */
-    assert_false(netdev_monitor_drain(fd));
+    assert_false(netdev_monitor_drain(fd, seen, NULL));
     ask("ip route add 198.51.100.0/24 dev cw0");
-    assert_true(netdev_monitor_drain(fd));
+    assert_true(netdev_monitor_drain(fd, seen, NULL));
     ask("ip route add default via 192.0.2.2");
-    assert_true(netdev_monitor_drain(fd));
+    assert_true(netdev_monitor_drain(fd, seen, NULL));
+    seen_count = 0;
+    ask("ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:09 dev cw0");
+    assert_false(netdev_monitor_drain(fd, seen, NULL));
+    assert_int_equal(seen_ifindex, netdev_index("cw0"));
+    assert_true(seen_count > 0);
+    ask("sysctl -q net.ipv4.conf.cw0.forwarding=1");
+    assert_true(netdev_monitor_drain(fd, seen, NULL));
+    int few = 2048;
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &few, sizeof(few)), 0);
     for (int i = 0; i < 400; i++) /* more notices than the socket holds */
         assert_int_equal(netdev_set_mtu(&nd, netdev_index("cw0"), 1400 + (uint32_t)(i % 2)), 0);
-    assert_true(netdev_monitor_drain(fd));
-    assert_false(netdev_monitor_drain(fd));
+    assert_true(netdev_monitor_drain(fd, seen, NULL));
+    assert_false(netdev_monitor_drain(fd, seen, NULL));
     close(fd);
 }
 
 #define IN_NAMESPACE(test) cmocka_unit_test_setup_teardown(test, new_namespace, close_namespace)
+
+/* A pair with an IPv4 address, a neighbour and a route on it. */
+static struct device_plan planned(void)
+{
+    struct device_plan plan = {
+        .veth = spec,
+        .forwards4 = true,
+        .families = {{.own = prefix("192.0.2.1", 32),
+                      .neighbour = addr("192.0.2.2"),
+                      .neighbour_mac = {{2, 0, 0, 0, 0, 9}},
+                      .route = {.destination = prefix("192.0.2.2", 32)}},
+                     {.own = prefix("2001:db8::1", 128),
+                      .neighbour = addr("2001:db8::2"),
+                      .neighbour_mac = {{2, 0, 0, 0, 0, 9}},
+                      .route = {.destination = prefix("2001:db8::2", 128),
+                                .source = addr("2001:db8::1")}}},
+    };
+
+    assert_true(netdev_veth_ensure(&nd, &spec) >= 0);
+    plan.ifindex = plan.families[0].route.ifindex = plan.families[1].route.ifindex =
+        netdev_index("cw0");
+    plan.peer_ifindex = netdev_index("cw1");
+    return plan;
+}
+
+static void test_mend(void **state)
+{
+    static const struct {
+        const char *damage, *word;
+    } cases[] = {
+        {"ip link set cw0 down", "up, IPv4 neighbour, IPv4 route, IPv6 address"},
+        {"ip link set cw1 down", "up"},
+        {"ip addr flush dev cw0", "IPv4 address"},
+        {"ip -4 route flush dev cw0", "IPv4 route"},
+        {"ip -6 route del 2001:db8::2 dev cw0", "IPv6 route"},
+        {"ip addr del 2001:db8::1 dev cw0; ip addr add 2001:db8::1 dev cw0 nodad", "IPv6 route"},
+        {"ip neigh del 192.0.2.2 dev cw0", "IPv4 neighbour"},
+        {"ip neigh replace 2001:db8::2 lladdr 2:0:0:0:0:8 dev cw0", "IPv6 neighbour"},
+        {"ip link set cw0 mtu 1000", "MTU"},
+        {"ip link set cw0 address 2:0:0:0:0:7", "MAC address"},
+        {"ip link add b7 type bridge && ip link set cw0 master b7", "out of a bridge"},
+        {"ip link set cw0 alias other", "alias"},
+        {"ip link set cw0 arp off", "ARP"},
+        {"ip link set cw0 down && ip link set cw0 name x7", "name"},
+        {"ip link set cw0 addrgenmode eui64", "IPv6 settings"},
+        {"sysctl -q net.ipv6.conf.cw1.disable_ipv6=1", "IPv6 (disable_ipv6)"},
+        {"sysctl -q net.ipv4.conf.cw0.forwarding=0", "forwarding"},
+    };
+    struct device_plan plan = planned();
+    char what[200];
+
+    (void)state;
+    assert_int_equal(netdev_mend(&nd, &plan, what, sizeof(what)), 1);
+    assert_int_equal(netdev_mend(&nd, &plan, what, sizeof(what)), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ask(cases[i].damage);
+        int result = netdev_mend(&nd, &plan, what, sizeof(what));
+        if (result != 1 || strstr(what, cases[i].word) == NULL)
+            fail_msg("%s: %d, \"%s\"", cases[i].damage, result, what);
+        if (netdev_mend(&nd, &plan, what, sizeof(what)) != 0)
+            fail_msg("%s: again \"%s\"", cases[i].damage, what);
+    }
+    ask("ip addr add 192.0.2.77/32 dev cw0"); /* a stranger's address is left alone */
+    assert_int_equal(netdev_mend(&nd, &plan, what, sizeof(what)), 0);
+    ask("ip link del cw0");
+    assert_int_equal(netdev_mend(&nd, &plan, what, sizeof(what)), -ENODEV);
+}
 
 int main(void)
 {
@@ -450,6 +536,7 @@ int main(void)
         IN_NAMESPACE(test_offloads),
         IN_NAMESPACE(test_uplink),
         IN_NAMESPACE(test_monitor),
+        IN_NAMESPACE(test_mend),
     };
 
     if (unshare(CLONE_NEWNET) < 0) {

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "parent/uplink.h"
 
-#include <unistd.h>
-
 #include "runtime/base/log.h"
-#include "runtime/host/sysctl.h"
 #include "tests/unit/support.h"
 
 static struct netdev netdev;
@@ -72,30 +69,6 @@ static void test_limits(void **state)
     assert_int_equal(uplink_mtu(&netdev, "lo"), UPLINK_MTU_MAX); /* 65,536 */
 }
 
-/* A host that forwards would otherwise lose the default route that a router told it. */
-static void test_keeps_ipv6_default_route(void **state)
-{
-    char value[8] = "";
-
-    (void)state;
-    support_veth(&netdev, "na", "nb", 1500);
-    if (access("/proc/sys/net/ipv6/conf/na/accept_ra", W_OK) < 0) {
-        print_message("no IPv6, or its sysctls cannot be written here\n");
-        skip();
-    }
-    FILE *file = fopen("/proc/sys/net/ipv6/conf/na/accept_ra", "we");
-    assert_non_null(file);
-    fputs("1", file); /* as the kernel makes devices; our veth pairs begin with 0 */
-    assert_int_equal(fclose(file), 0);
-    default_route("na", 6);
-    assert_int_equal(uplink_mtu(&netdev, NULL), 1500);
-    file = fopen("/proc/sys/net/ipv6/conf/na/accept_ra", "re");
-    assert_non_null(file);
-    assert_non_null(fgets(value, sizeof(value), file));
-    fclose(file);
-    assert_string_equal(value, "2\n");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,11 +76,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_default_route, open_netdev, close_netdev),
         cmocka_unit_test_setup_teardown(test_named, open_netdev, close_netdev),
         cmocka_unit_test_setup_teardown(test_limits, open_netdev, close_netdev),
-        cmocka_unit_test_setup_teardown(test_keeps_ipv6_default_route, open_netdev, close_netdev),
     };
     if (!support_own_netns())
         return TEST_SKIPPED;
-    if (sysctl_journal_open(support_path("journal")) < 0)
-        return 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

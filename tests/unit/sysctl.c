@@ -63,7 +63,7 @@ static void test_set_and_restore(void **state)
     assert_int_equal(sysctl_set(RANGE, " 1024 65535\n"), 0);
     expect(FORWARD, "1");
     expect(RANGE, "1024\t65535");
-    assert_int_equal(sysctl_restore_all(), 0);
+    assert_int_equal(sysctl_restore_all(NULL, NULL), 0);
     expect(FORWARD, "0");
     expect(RANGE, "20000\t30000");
     assert_int_equal(access(journal, F_OK), -1);
@@ -74,7 +74,7 @@ static void test_equal_value_is_not_ours(void **state)
     (void)state;
     assert_int_equal(sysctl_set(FORWARD, "0"), 0);
     put(FORWARD, "1");
-    assert_int_equal(sysctl_restore_all(), 0);
+    assert_int_equal(sysctl_restore_all(NULL, NULL), 0);
     expect(FORWARD, "1");
 }
 
@@ -83,7 +83,7 @@ static void test_changed_by_others_stays(void **state)
     (void)state;
     assert_int_equal(sysctl_set(RANGE, "1024 65535"), 0);
     put(RANGE, "5000 6000");
-    assert_int_equal(sysctl_restore_all(), 0);
+    assert_int_equal(sysctl_restore_all(NULL, NULL), 0);
     expect(RANGE, "5000\t6000");
 }
 
@@ -95,7 +95,7 @@ static void test_restart_keeps_first_original(void **state)
     assert_int_equal(sysctl_journal_open(journal), 0);
     assert_int_equal(sysctl_set(RANGE, "2048 65535"), 0);
     assert_int_equal(sysctl_journal_open(journal), 0);
-    assert_int_equal(sysctl_restore_all(), 0);
+    assert_int_equal(sysctl_restore_all(NULL, NULL), 0);
     expect(RANGE, "20000\t30000");
 }
 
@@ -111,7 +111,7 @@ static void test_torn_and_foreign_lines(void **state)
     assert_int_equal(sysctl_journal_open(journal), 0);
     assert_int_equal(sysctl_set(FORWARD, "1"), 0);
     assert_int_equal(sysctl_journal_open(journal), 0);
-    assert_int_equal(sysctl_restore_all(), 0);
+    assert_int_equal(sysctl_restore_all(NULL, NULL), 0);
     expect(FORWARD, "0");
 }
 
@@ -121,9 +121,9 @@ static void test_bad_arguments(void **state)
     assert_int_equal(sysctl_set("net/ipv4/no_such_thing", "1"), -ENOENT);
     assert_int_equal(sysctl_set("net/../kernel/hostname", "x"), -EINVAL);
     assert_int_equal(sysctl_set("/net/ipv4/ip_forward", "1"), -EINVAL);
-    assert_int_equal(sysctl_restore_all(), 0);
+    assert_int_equal(sysctl_restore_all(NULL, NULL), 0);
     assert_int_equal(sysctl_set(FORWARD, "1"), -EBADF);
-    assert_int_equal(sysctl_restore_all(), -EBADF);
+    assert_int_equal(sysctl_restore_all(NULL, NULL), -EBADF);
 }
 
 static void test_router_advertisements(void **state)
@@ -132,14 +132,69 @@ static void test_router_advertisements(void **state)
     if (access("/proc/sys/net/ipv6/conf/lo/accept_ra", F_OK) < 0)
         skip();
     put("net/ipv6/conf/lo/accept_ra", "1");
-    assert_int_equal(sysctl_keep_router_advertisements("lo"), 0);
+    put("net/ipv6/conf/default/accept_ra", "1");
+    assert_int_equal(sysctl_keep_router_advertisements("cw"), 0);
     expect("net/ipv6/conf/lo/accept_ra", "2");
-    assert_int_equal(sysctl_restore_all(), 0);
+    expect("net/ipv6/conf/default/accept_ra", "2");
+    assert_int_equal(sysctl_restore_all(NULL, NULL), 0);
     expect("net/ipv6/conf/lo/accept_ra", "1");
+    expect("net/ipv6/conf/default/accept_ra", "1");
+}
+
+static void test_who_wants_no_router_advertisements(void **state)
+{
+    (void)state;
+    if (access("/proc/sys/net/ipv6/conf/lo/accept_ra", F_OK) < 0)
+        skip();
     put("net/ipv6/conf/lo/accept_ra", "0");
-    assert_int_equal(sysctl_keep_router_advertisements("lo"), 0);
+    put("net/ipv6/conf/default/accept_ra", "1");
+    assert_int_equal(sysctl_keep_router_advertisements("def"), 0);
     expect("net/ipv6/conf/lo/accept_ra", "0");
-    assert_int_equal(sysctl_keep_router_advertisements("absent0"), 0);
+    expect("net/ipv6/conf/default/accept_ra", "1");
+}
+
+/* What was right is not written; what somebody takes is set again, and theirs is put back. */
+static void test_held(void **state)
+{
+    (void)state;
+    put(FORWARD, "1");
+    assert_int_equal(sysctl_hold(FORWARD, "1"), 0);
+    assert_int_equal(sysctl_hold(FORWARD, "1"), 0);
+    put(FORWARD, "0");
+    assert_int_equal(sysctl_hold(FORWARD, "1"), 2);
+    expect(FORWARD, "1");
+    assert_int_equal(sysctl_journal_open(journal), 0); /* the next life, after kill -9 */
+    assert_int_equal(sysctl_restore_all(NULL, NULL), 0);
+    expect(FORWARD, "0");
+}
+
+static void test_held_and_taken_later(void **state)
+{
+    (void)state;
+    put(FORWARD, "0");
+    assert_int_equal(sysctl_hold(FORWARD, "1"), 1);
+    assert_int_equal(sysctl_hold(FORWARD, "1"), 0);
+    put(FORWARD, "2");
+    assert_int_equal(sysctl_hold(FORWARD, "1"), 2);
+    assert_int_equal(sysctl_restore_all(NULL, NULL), 0);
+    expect(FORWARD, "2");
+}
+
+static bool needed(const char *path, void *context)
+{
+    return strcmp(path, context) == 0;
+}
+
+static void test_what_others_need_stays(void **state)
+{
+    char path[] = FORWARD;
+
+    (void)state;
+    put(FORWARD, "0");
+    assert_int_equal(sysctl_set(FORWARD, "1"), 0);
+    assert_int_equal(sysctl_restore_all(needed, path), 0);
+    expect(FORWARD, "1");
+    assert_int_equal(access(journal, F_OK), -1);
 }
 
 int main(void)
@@ -152,6 +207,10 @@ int main(void)
         cmocka_unit_test_setup(test_torn_and_foreign_lines, setup),
         cmocka_unit_test_setup(test_bad_arguments, setup),
         cmocka_unit_test_setup(test_router_advertisements, setup),
+        cmocka_unit_test_setup(test_who_wants_no_router_advertisements, setup),
+        cmocka_unit_test_setup(test_held, setup),
+        cmocka_unit_test_setup(test_held_and_taken_later, setup),
+        cmocka_unit_test_setup(test_what_others_need_stays, setup),
     };
     int failed;
 

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Devices that others have changed.
+ *
+ * Everything is looked at before it is touched: what is as planned causes no request that changes
+ * anything, hence no notice, hence no further look. From the bottom up, because each storey takes
+ * the ones above with it when it goes: a link that is set down loses its routes, one whose MTU is
+ * too small for IPv6 its addresses.
+ */
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/ip.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "runtime/host/netdev_private.h"
+
+#define IPV6_MIN_MTU 1280 /* RFC 8200 5 */
+
+/* What was put back, as words separated by commas. */
+struct report {
+    char *text;
+    size_t size, length;
+};
+
+static void add_word(struct report *report, const char *word)
+{
+    int written = snprintf(report->text + report->length, report->size - report->length, "%s%s",
+                           report->length > 0 ? ", " : "", word);
+
+    if (written > 0 && (size_t)written < report->size - report->length)
+        report->length += (size_t)written;
+}
+
+/* One end, as planned. */
+struct end {
+    int ifindex;
+    const char *name;
+    const struct mac *mac;
+    const struct device_plan *plan;
+};
+
+static int rename_back(struct netdev *nd, const struct end *end)
+{
+    struct request request;
+    int result = netdev_set_up(nd, end->ifindex, false); /* only then it takes a name */
+
+    if (result < 0)
+        return result;
+    struct ifinfomsg *info = request_begin(&request, RTM_SETLINK, 0, sizeof(*info));
+    info->ifi_index = end->ifindex;
+    mnl_attr_put_strz(request.header, IFLA_IFNAME, end->name);
+    return netdev_talk(nd, &request, NULL, NULL);
+}
+
+/* Bridge, MAC address, MTU, alias and flags in one request, with what differs. */
+static int put_link_back(struct netdev *nd, const struct end *end, const struct link *link,
+                         struct report *report)
+{
+    const struct veth_spec *veth = &end->plan->veth;
+    struct request request;
+    struct ifinfomsg *info = request_begin(&request, RTM_SETLINK, 0, sizeof(*info));
+    size_t before = report->length;
+
+    info->ifi_index = end->ifindex;
+    if (link->master != 0) {
+        add_word(report, "out of a bridge");
+        mnl_attr_put_u32(request.header, IFLA_MASTER, 0);
+    }
+    if (memcmp(&link->mac, end->mac, sizeof(link->mac)) != 0) {
+        add_word(report, "MAC address");
+        mnl_attr_put(request.header, IFLA_ADDRESS, sizeof(end->mac->bytes), end->mac->bytes);
+    }
+    if (link->info.mtu != veth->mtu) {
+        add_word(report, "MTU");
+        mnl_attr_put_u32(request.header, IFLA_MTU, veth->mtu);
+    }
+    if (strcmp(link->info.alias, veth->alias) != 0) {
+        add_word(report, "alias");
+        mnl_attr_put_strz(request.header, IFLA_IFALIAS, veth->alias);
+    }
+    if (link->no_arp)
+        add_word(report, "ARP");
+    if (!link->info.up)
+        add_word(report, "up");
+    info->ifi_change = IFF_UP | IFF_NOARP;
+    info->ifi_flags = IFF_UP;
+    return report->length == before ? 0 : netdev_talk(nd, &request, NULL, NULL);
+}
+
+/* By netlink: /proc/sys may be read-only. */
+static int switch_forwarding(struct netdev *nd, int ifindex)
+{
+    struct request request;
+    struct ifinfomsg *info = request_begin(&request, RTM_SETLINK, 0, sizeof(*info));
+    struct nlattr *families, *ipv4, *settings;
+
+    info->ifi_index = ifindex;
+    families = mnl_attr_nest_start(request.header, IFLA_AF_SPEC);
+    ipv4 = mnl_attr_nest_start(request.header, AF_INET);
+    settings = mnl_attr_nest_start(request.header, IFLA_INET_CONF);
+    mnl_attr_put_u32(request.header, IPV4_DEVCONF_FORWARDING, 1);
+    mnl_attr_nest_end(request.header, settings);
+    mnl_attr_nest_end(request.header, ipv4);
+    mnl_attr_nest_end(request.header, families);
+    return netdev_talk(nd, &request, NULL, NULL);
+}
+
+static int put_ipv6_back(struct netdev *nd, const struct end *end, const struct link *link,
+                         struct report *report)
+{
+    int result = 0;
+
+    if (end->plan->families[1].own.addr.version == 0)
+        return 0;
+    if (link->ipv6_off) {
+        add_word(report, "IPv6 (disable_ipv6)");
+        netdev_write_ipv6_conf(end->name, "disable_ipv6", "0");
+    }
+    if (!link->has_ipv6 || link->ipv6_mode != IN6_ADDR_GEN_MODE_NONE) {
+        if (link->has_ipv6)
+            add_word(report, "IPv6 settings");
+        result = netdev_quiet_ipv6(nd, end->ifindex, end->name);
+    }
+    return result;
+}
+
+/*
+ * The kernel takes IPv6 from a device whose MTU is too small for it, and gives it back with an
+ * address of its own making if the device is up.
+ */
+static int revive_ipv6(struct netdev *nd, const struct end *end, const struct link *link)
+{
+    const struct device_plan *plan = end->plan;
+    int result;
+
+    if (plan->families[1].own.addr.version == 0 || link->has_ipv6 ||
+        link->info.mtu >= IPV6_MIN_MTU || plan->veth.mtu < IPV6_MIN_MTU)
+        return 0;
+    result = netdev_set_up(nd, end->ifindex, false);
+    if (result == 0)
+        result = netdev_set_mtu(nd, end->ifindex, plan->veth.mtu);
+    return result < 0 ? result : netdev_quiet_ipv6(nd, end->ifindex, end->name);
+}
+
+static int mend_end(struct netdev *nd, const struct end *end, struct report *report)
+{
+    struct link link;
+    int result = netdev_link_get(nd, NULL, end->ifindex, &link);
+
+    if (result < 0)
+        return result;
+    if (strcmp(link.info.name, end->name) != 0) {
+        add_word(report, "name");
+        link.info.up = false;
+        result = rename_back(nd, end);
+    }
+    if (result == 0)
+        result = revive_ipv6(nd, end, &link);
+    if (result == 0)
+        result = put_link_back(nd, end, &link, report);
+    /* IPv6 may have come and gone with the MTU. */
+    if (result == 0)
+        result = netdev_link_get(nd, NULL, end->ifindex, &link);
+    if (result == 0)
+        result = put_ipv6_back(nd, end, &link, report);
+    if (result == 0 && end->plan->forwards4 && end->ifindex == end->plan->ifindex &&
+        !link.forwards4) {
+        add_word(report, "forwarding");
+        result = switch_forwarding(nd, end->ifindex);
+    }
+    return result;
+}
+
+static int count_word(int result, struct report *report, const char *word)
+{
+    if (result > 0)
+        add_word(report, word);
+    return result < 0 ? result : 0;
+}
+
+static int mend_family(struct netdev *nd, const struct device_plan *plan,
+                       const struct device_family *family, struct report *report)
+{
+    bool six = family->own.addr.version == 6;
+
+    if (family->own.addr.version == 0)
+        return 0;
+    int result = netdev_address_mend(nd, plan->ifindex, &family->own);
+    result = count_word(result, report, six ? "IPv6 address" : "IPv4 address");
+    if (result == 0)
+        result = count_word(
+            netdev_neighbour_mend(nd, plan->ifindex, &family->neighbour, &family->neighbour_mac),
+            report, six ? "IPv6 neighbour" : "IPv4 neighbour");
+    if (result == 0)
+        result = count_word(netdev_route_mend(nd, &family->route), report,
+                            six ? "IPv6 route" : "IPv4 route");
+    return result;
+}
+
+int netdev_mend(struct netdev *nd, const struct device_plan *plan, char *what, size_t size)
+{
+    struct report report = {.text = what, .size = size};
+    struct end peer = {plan->peer_ifindex, plan->veth.peer, &plan->veth.peer_mac, plan};
+    struct end end = {plan->ifindex, plan->veth.name, &plan->veth.mac, plan};
+
+    what[0] = '\0';
+    int result = mend_end(nd, &peer, &report);
+    if (result == 0)
+        result = mend_end(nd, &end, &report);
+    for (size_t i = 0; result == 0 && i < 2; i++)
+        result = mend_family(nd, plan, &plan->families[i], &report);
+    return result < 0 ? result : report.length > 0;
+}
