@@ -49,6 +49,9 @@ def options():
                            help=f"nothing but the guests: {text}")
     parts.add_argument("--systemd", action="store_true",
                        help="packages and units in a booted Debian (not a part of every run)")
+    parts.add_argument("--docker", action="store_true",
+                       help="containers with every firewall tool and every way of capturing (every "
+                            "run has each of them once, not each pair)")
     parts.add_argument("--coverage", action="store_true",
                        help="unit, fuzz and namespace tests of a build that counts lines (gcovr)")
     parts.add_argument("--tsan", action="store_true",

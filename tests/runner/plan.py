@@ -13,6 +13,8 @@ GUESTS = {
     "vm-kernel": ("test_kernel",),
     "vm-nitro": ("test_nitro",),
 }
+# In every run: each firewall tool and each way of capturing once.
+DOCKER_FORMS = "legacy-nfqueue,nft-packet"
 GUEST_WEIGHT = 2  # a guest computes all the time, and never waits
 # What the sanitizers look at beyond the unit tests: whatever reads what others have written.
 HOSTILE = ("test_clients", "test_datagrams", "test_hostile", "test_dns_answers", "test_dns_control",
@@ -101,8 +103,7 @@ def namespaces(run):
     jobs = [
         *pytests("namespace tests", "netns", arguments=("--forms=nfqueue-4",) if quick else (),
                  **common),
-        *pytests("containers: dockerd in the enclave", "docker",
-                 arguments=("--docker-forms=legacy-nfqueue",) if quick else (), **common),
+        *containers(run, "legacy-nfqueue" if quick else DOCKER_FORMS),
         *pytests("supervision", "supervise", **common),
         *pytests("scenarios: the systems that causeway replaces", "scenarios", **common),
         # The kernel's own olddefconfig needs its source, 140 MB the first time.
@@ -112,6 +113,12 @@ def namespaces(run):
     if not quick:
         jobs += pytests("packages", "packaging", weight=2, **common)
     return jobs
+
+
+def containers(run, forms=None):
+    """Without forms: each firewall tool with each way of capturing, which takes twice as long."""
+    return pytests("containers: dockerd in the enclave", "docker", needs=("build",), build=run.build,
+                   arguments=(f"--docker-forms={forms}",) if forms else ())
 
 
 def booted(run):
@@ -141,6 +148,8 @@ def plan(run):
         chosen += gcc(run) + unit(run) + namespaces(run)
     if run.guests:
         chosen += gcc(run) + guests(run, run.guests)
+    if run.docker:
+        chosen += gcc(run) + containers(run)
     if run.systemd:
         chosen += gcc(run) + booted(run)
     if run.coverage:
