@@ -14,10 +14,23 @@
 #include "runtime/host/sysctl.h"
 
 #define RUN_DIRECTORY "/run/causeway"
-#define OUR_DEVICES   "cw" /* cwin*, cwout* */
 #define FORWARDING6   "net/ipv6/conf/all/forwarding"
 
 static bool journal_is_open;
+
+/* An enclave's device: the prefix and a number. Others may begin with the same letters. */
+static bool is_ours(const char *device)
+{
+    static const char *const prefixes[] = {ENCLAVE_DEVICE_PREFIX, ENCLAVE_PEER_DEVICE_PREFIX};
+
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+        size_t length = strlen(prefixes[i]);
+        if (strncmp(device, prefixes[i], length) == 0 && device[length] != '\0' &&
+            device[length + strspn(device + length, "0123456789")] == '\0')
+            return true;
+    }
+    return false;
+}
 
 /* One journal for each network namespace: that is what the sysctls belong to. */
 int settings_open_journal(void)
@@ -101,7 +114,7 @@ static bool hold_device(const struct ip_prefix *prefix, const char *device, void
     char path[128];
 
     (void)prefix;
-    if (device[0] == '\0' || strncmp(device, OUR_DEVICES, strlen(OUR_DEVICES)) == 0)
+    if (device[0] == '\0' || is_ours(device))
         return true;
     snprintf(path, sizeof(path), "net/ipv4/conf/%s/forwarding", device);
     hold(context, path);
@@ -124,7 +137,7 @@ static void hold_ipv4(struct walk *walk)
 
 static void hold_ipv6(struct walk *walk)
 {
-    int result = walk->dry ? 0 : sysctl_keep_router_advertisements(OUR_DEVICES);
+    int result = walk->dry ? 0 : sysctl_keep_router_advertisements(is_ours);
 
     if (result < 0)
         log_warning("cannot set accept_ra=2: IPv6 default routes from router advertisements may "

@@ -276,7 +276,7 @@ static int keep_router_advertisements(const char *ifname)
     return result < 0 || strcmp(now, "1") != 0 ? result : sysctl_set(path, "2");
 }
 
-int sysctl_keep_router_advertisements(const char *except)
+int sysctl_keep_router_advertisements(bool (*except)(const char *ifname))
 {
     DIR *directory = opendir("/proc/sys/net/ipv6/conf");
     int result = 0;
@@ -285,8 +285,7 @@ int sysctl_keep_router_advertisements(const char *except)
         return errno == ENOENT ? 0 : -errno;
     for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
         /* "all" is no interface's and means nothing here (net/ipv6/ndisc.c). */
-        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "all") == 0 ||
-            strncmp(entry->d_name, except, strlen(except)) == 0)
+        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "all") == 0 || except(entry->d_name))
             continue;
         int one = keep_router_advertisements(entry->d_name);
         if (result == 0)

@@ -39,11 +39,11 @@ int sysctl_read(const char *path, char value[SYSCTL_VALUE_BYTES]);
 /*
  * With IPv6 forwarding on, accept_ra=1 means "no": the interface forgets the default route that it
  * has, and takes no other. Makes it 2, "also when forwarding" (Linux
- * Documentation/networking/ip-sysctl.rst), wherever it is 1: of every interface, but those whose
- * name begins with `except`, and of those to come ("default"). Before forwarding is switched on. 0,
+ * Documentation/networking/ip-sysctl.rst), wherever it is 1: of every interface, but those
+ * that `except` names, and of those to come ("default"). Before forwarding is switched on. 0,
  * also without IPv6; or negative errno.
  */
-int sysctl_keep_router_advertisements(const char *except);
+int sysctl_keep_router_advertisements(bool (*except)(const char *ifname));
 
 /* NULL if this host has IPv6; else why not, as a text for a message: its kernel has none, or
  * somebody has switched it off for all interfaces. One interface's switch is not looked at. */

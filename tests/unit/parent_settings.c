@@ -89,6 +89,31 @@ static void test_held_and_restored(void **state)
     expect(FORWARD6, "0");
 }
 
+/* The host's own names may begin like ours. */
+static void test_names_like_ours(void **state)
+{
+    static const struct {
+        const char *name, *network, *forwarding;
+    } devices[] = {{"cwb1", "192.0.2.64", "1"},
+                   {"cwin7", "192.0.2.128", "0"},
+                   {"cwinter", "192.0.2.192", "1"}};
+    char path[64];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
+        struct route_spec route = {.destination.length = 26};
+        support_veth(&netdev, devices[i].name, "nc", 1500);
+        assert_true(addr_parse(devices[i].network, &route.destination.addr));
+        route.ifindex = netdev_index(devices[i].name);
+        assert_int_equal(netdev_route(&netdev, &route), 0);
+        assert_true(hold());
+        snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/forwarding", devices[i].name);
+        expect(path, devices[i].forwarding);
+        support_veth_delete(&netdev, devices[i].name);
+    }
+    assert_int_equal(settings_restore(), 0);
+}
+
 static void test_taken_away(void **state)
 {
     (void)state;
@@ -131,6 +156,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_held_and_restored, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_names_like_ours, setup, teardown),
         cmocka_unit_test_setup_teardown(test_taken_away, setup, teardown),
         cmocka_unit_test_setup_teardown(test_left_to_who_needs_it, setup, teardown),
         cmocka_unit_test_setup_teardown(test_family_that_is_off, setup, teardown),
