@@ -152,7 +152,7 @@ def test_ten_thousand_connections_to_one_server(border, version):
 @pytest.mark.parametrize("published", [False, True], ids=["service", "published"])
 def test_services_inside_the_range_are_named(workshop, firewall, version, published):
     """At the start and by --check: a service there could be shadowed."""
-    publish = ("e3=50022:22/tcp",) if published else ()
+    publish = ("e3=50022:22/tcp,force",) if published else ()
     with workshop.topology.parent.listen(version, 50022):
         made = Border(workshop, firewall, publish=publish)
         try:
