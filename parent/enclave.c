@@ -147,8 +147,6 @@ static int set_up_device(struct enclave *enclave, const struct enclave_context *
     char alias[ALIAS_BYTES], made[200];
     int error = make_pair(enclave, context);
 
-    if (error == 0)
-        error = limit_offloads(enclave);
     if (error < 0)
         return error;
     struct device_plan plan = make_plan(enclave, context, alias);
@@ -161,7 +159,9 @@ static int set_up_device(struct enclave *enclave, const struct enclave_context *
      * policy drops what an enclave sends to loopback, and so does the INPUT chain. */
     if (error == 0 && plan.families[0].own.addr.version != 0)
         error = netdev_route_loopback(context->netdev, plan.ifindex);
-    return error < 0 ? error : netdev_mend(context->netdev, &plan, made, sizeof(made));
+    if (error == 0)
+        error = netdev_mend(context->netdev, &plan, made, sizeof(made));
+    return error < 0 ? error : limit_offloads(enclave); /* the devices have to be up for it */
 }
 
 static int set_mtu(struct enclave *enclave, const struct enclave_context *context)

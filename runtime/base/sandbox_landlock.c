@@ -27,6 +27,7 @@
 #define FS_MAKE_DIR            (1ULL << 7)
 #define FS_MAKE_REG            (1ULL << 8)
 #define FS_MAKE_SOCK           (1ULL << 9)
+#define FS_MAKE_SYM            (1ULL << 12)
 #define FS_REFER               (1ULL << 13)
 #define FS_TRUNCATE            (1ULL << 14)
 #define FS_ABI(abi)                                                                                \
@@ -49,9 +50,10 @@ struct ruleset {
     int error; /* errno of the first rule that could not be added */
 };
 
-#define READING  (FS_READ_FILE | FS_READ_DIR)
-#define WRITING  (FS_WRITE_FILE | FS_TRUNCATE)
-#define CHANGING (WRITING | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_MAKE_SOCK | FS_REFER)
+#define READING (FS_READ_FILE | FS_READ_DIR)
+#define WRITING (FS_WRITE_FILE | FS_TRUNCATE)
+#define CHANGING                                                                                   \
+    (WRITING | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | FS_MAKE_SOCK | FS_MAKE_SYM | FS_REFER)
 
 /* 0: the kernel has none, or it is switched off. */
 static int abi(void)

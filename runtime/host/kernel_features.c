@@ -42,11 +42,11 @@ int features_try_udp_gso(int ifindex)
     int fd = packet_socket_inject(ifindex);
     if (fd < 0)
         return fd;
-    udp_gso =
-        packet_socket_knows_udp_gso(fd) && kernel_fault_next_here(KERNEL_UDP_GSO, NULL) == NULL
-            ? PRESENT
-            : ABSENT;
+    int known = packet_socket_try_udp_gso(fd);
     close(fd);
+    if (known < 0) /* an interface that is down says nothing about the kernel */
+        return known;
+    udp_gso = known == 1 && kernel_fault_next_here(KERNEL_UDP_GSO, NULL) == NULL ? PRESENT : ABSENT;
     return 0;
 }
 

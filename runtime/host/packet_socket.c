@@ -172,7 +172,7 @@ uint32_t packet_socket_lost(int fd)
     return statistics.tp_drops;
 }
 
-bool packet_socket_knows_udp_gso(int inject_fd)
+int packet_socket_try_udp_gso(int inject_fd)
 {
     enum {
         PAYLOAD = 32,
@@ -198,5 +198,7 @@ bool packet_socket_knows_udp_gso(int inject_fd)
     frame[IP + IPV4_TTL] = 1;
     frame[IP + IPV4_PROTOCOL] = IPPROTO_UDP;
     store_be16(frame + UDP + UDP_LENGTH, UDP_HEADER + PAYLOAD);
-    return send(inject_fd, frame, sizeof(frame), MSG_DONTWAIT) == sizeof(frame) || errno != EINVAL;
+    if (send(inject_fd, frame, sizeof(frame), MSG_DONTWAIT) == sizeof(frame))
+        return 1;
+    return errno == EINVAL ? 0 : -errno;
 }

@@ -34,8 +34,9 @@ uint32_t packet_socket_lost(int fd);
 
 /*
  * Does this kernel know UDP segmentation in a virtio_net_hdr (since 6.2)? Tried out by sending one
- * super-packet through inject_fd, from and to the unspecified MAC address, which nobody takes.
+ * super-packet through inject_fd, from and to the unspecified MAC address, which nobody takes. 1,
+ * 0, or negative errno if it could not be sent: -ENETDOWN.
  */
-bool packet_socket_knows_udp_gso(int inject_fd);
+int packet_socket_try_udp_gso(int inject_fd);
 
 #endif

@@ -30,13 +30,16 @@ static void test_udp_gso_is_tried_once(void **state)
     assert_true(features_udp_gso());
     assert_int_equal(features_try_udp_gso(4711), -ENODEV);
     assert_true(features_udp_gso());
+    assert_int_equal(netdev_set_up(&netdev, pair.index, false), 0);
+    assert_int_equal(features_try_udp_gso(pair.index), -ENETDOWN);
+    assert_int_equal(netdev_set_up(&netdev, pair.index, true), 0);
     unsigned fds = support_open_fds();
     assert_int_equal(features_try_udp_gso(pair.index), 0);
     assert_int_equal(support_open_fds(), fds);
 
     int fd = packet_socket_inject(pair.index);
     assert_true(fd >= 0);
-    assert_int_equal(features_udp_gso(), packet_socket_knows_udp_gso(fd));
+    assert_int_equal(features_udp_gso(), packet_socket_try_udp_gso(fd) == 1);
     close(fd);
     assert_int_equal(features_try_udp_gso(4711), 0); /* known by now */
     support_veth_delete(&netdev, "fa");
