@@ -104,6 +104,43 @@ static void opt_need_not_be_last(void **state)
     assert_int_equal(query.udp_size, 1400);
 }
 
+/* RFC 8945 5.1: TSIG is the last record. What comes behind it is not covered by the signature. */
+static void tsig_must_be_last(void **state)
+{
+    (void)state;
+    struct dns_build b;
+    struct dns_query query;
+
+    start_message(&b, QUERY_FLAGS, "a", DNS_TYPE_A);
+    put_record(&b, DNS_ARCOUNT_AT, "key", DNS_TYPE_TSIG, 0, "whatever", 8);
+    assert_int_equal(parse_query(&b, b.length, &query), DNS_QUERY_OK);
+    put_opt_record(&b, 1400, 0, NULL, 0);
+    assert_int_equal(parse_query(&b, b.length, &query), DNS_QUERY_FORMAT);
+    start_message(&b, QUERY_FLAGS, "a", DNS_TYPE_A);
+    put_record(&b, DNS_ARCOUNT_AT, "key", DNS_TYPE_TSIG, 0, "whatever", 8);
+    put_record(&b, DNS_ARCOUNT_AT, "key", DNS_TYPE_TSIG, 0, "whatever", 8);
+    assert_int_equal(parse_query(&b, b.length, &query), DNS_QUERY_FORMAT);
+}
+
+/* An operation that is not known here may have any form: NOTIMP, whatever stands behind the header,
+ * and its bits of the header stay as they were. */
+static void other_operations_have_any_form(void **state)
+{
+    (void)state;
+    struct dns_build b;
+    struct dns_query query;
+
+    for (unsigned opcode = 1; opcode <= DNS_OPCODE_MASK; opcode++) {
+        start_message(&b, opcode << DNS_OPCODE_SHIFT | DNS_FLAG_RD, "a", DNS_TYPE_SOA);
+        put_a(&b, "<12>", 1); /* UPDATE has records in each section */
+        for (size_t length = DNS_HEADER_BYTES; length <= b.length; length++) {
+            assert_int_equal(parse_query(&b, length, &query), DNS_QUERY_OPCODE);
+            assert_int_equal(query.opcode, opcode);
+            assert_true(query.recursion_desired);
+        }
+    }
+}
+
 static void refuses_other_messages(void **state)
 {
     (void)state;
@@ -444,6 +481,8 @@ int main(void)
         cmocka_unit_test(reads_edns),
         cmocka_unit_test(refuses_bad_edns),
         cmocka_unit_test(opt_need_not_be_last),
+        cmocka_unit_test(tsig_must_be_last),
+        cmocka_unit_test(other_operations_have_any_form),
         cmocka_unit_test(refuses_other_messages),
         cmocka_unit_test(asks_exactly_one_question),
         cmocka_unit_test(builds_what_upstreams_are_asked),

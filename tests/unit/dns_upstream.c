@@ -337,11 +337,15 @@ static void test_preference_and_failover_when_refused(void **state)
 static void test_silent_one_is_passed_over_and_its_late_answer_counted(void **state)
 {
     (void)state;
+    world_stop_clock();
     world.config.attempt_ms = 50;
     fake_open(&one, HOLDS);
     fake_open(&two, ANSWERS);
     world_create(one.address, two.address, NULL);
     world_ask(1, "a.example", 0);
+    WORLD_UNTIL(one.held_count == 1);
+    assert_int_equal(two.queries, 0);
+    world_pass(50);
     WORLD_UNTIL(world.done == 1);
     assert_int_equal(world.results[1].address_last, (uint8_t)two.port);
     assert_false(world_stats(0)->healthy);
@@ -357,11 +361,14 @@ static void test_silent_one_is_passed_over_and_its_late_answer_counted(void **st
 static void test_slow_one_may_still_answer_first(void **state)
 {
     (void)state;
+    world_stop_clock();
     world.config.attempt_ms = 50;
     fake_open(&one, HOLDS);
     fake_open(&two, HOLDS);
     world_create(one.address, two.address, NULL);
     world_ask(1, "a.example", 0);
+    WORLD_UNTIL(one.held_count == 1);
+    world_pass(50);
     WORLD_UNTIL(two.held_count == 1);
     fake_release(&one, 0);
     WORLD_UNTIL(world.done == 1);

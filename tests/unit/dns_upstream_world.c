@@ -382,6 +382,26 @@ static void on_done(void *context, uint64_t token, enum upstream_failure failure
         world.on_done(&world, token);
 }
 
+static uint64_t world_us(void)
+{
+    return world.stopped_us != 0 ? world.stopped_us : clock_us();
+}
+
+static uint64_t world_ms(void)
+{
+    return world_us() / 1000;
+}
+
+void world_stop_clock(void)
+{
+    world.stopped_us = clock_us();
+}
+
+void world_pass(unsigned ms)
+{
+    world.stopped_us += ms * 1000ull;
+}
+
 int world_setup(void **state)
 {
     (void)state;
@@ -391,6 +411,7 @@ int world_setup(void **state)
         .idle_ms = LONG_MS,
         .attempt_ms = LONG_MS,
         .hedge_ms = LONG_MS,
+        .clock_us = world_us,
         .done = on_done,
     };
     return event_loop_init(&world.loop);
@@ -440,7 +461,7 @@ void world_ask(uint64_t token, const char *name, unsigned deadline_ms)
 {
     struct dns_query query = {.recursion_desired = true,
                               .question = {.type = DNS_TYPE_A, .class = DNS_CLASS_IN}};
-    uint64_t now = clock_ms();
+    uint64_t now = world_ms();
 
     assert_true(dns_name_from_text(name, &query.question.name));
     world.is_asking = true;
@@ -451,11 +472,11 @@ void world_ask(uint64_t token, const char *name, unsigned deadline_ms)
 
 void world_turn(void)
 {
-    uint64_t now = clock_ms();
+    uint64_t now = world_ms();
     int timeout = upstreams_timeout(world.upstreams, now);
 
     assert_true(event_wait(&world.loop, timeout < 0 || timeout > 20 ? 20 : timeout) >= 0);
-    upstreams_tick(world.upstreams, clock_ms());
+    upstreams_tick(world.upstreams, world_ms());
 }
 
 const struct upstream_stats *world_stats(unsigned index)

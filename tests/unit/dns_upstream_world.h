@@ -85,7 +85,8 @@ struct world {
     struct upstreams_config config;
     struct result results[RESULTS_MAX];
     unsigned done;
-    bool is_asking; /* done() must not come meanwhile */
+    bool is_asking;      /* done() must not come meanwhile */
+    uint64_t stopped_us; /* the time, if the test has stopped the clock; else 0 */
     void (*on_done)(struct world *world, uint64_t token);
 };
 extern struct world world;
@@ -98,6 +99,10 @@ void world_specs(struct upstream_spec *specs, unsigned *count, const char *first
 /* Asks for NAME/A with token; the deadline in milliseconds from now. */
 void world_ask(uint64_t token, const char *name, unsigned deadline_ms);
 void world_turn(void); /* one round of the event loop */
+/* Before world_create(): from here on time passes only by world_pass(), however slow the machine
+ * is. */
+void world_stop_clock(void);
+void world_pass(unsigned ms);
 #define WORLD_UNTIL(condition) WAIT_DOING(condition) world_turn()
 const struct upstream_stats *world_stats(unsigned index);
 void assert_answered(uint64_t token);
