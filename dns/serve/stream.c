@@ -101,24 +101,34 @@ static uint8_t *reserve(const struct dns_client *client, size_t size)
     return streams->answer + STREAM_PREFIX_BYTES;
 }
 
-/* Writes what the socket takes and queues the rest, which is written block by block. The stream may
- * be vsock: link.h has the limit. */
+/* Writes until the socket takes no more, and says how many bytes it took. The stream may be vsock:
+ * link.h has the limit of one write. False: the connection is broken. */
+static bool write_some(int fd, const uint8_t *bytes, size_t length, size_t *written)
+{
+    *written = 0;
+    while (*written < length) {
+        size_t left = length - *written;
+        size_t part = left < LINK_WRITE_MAX_VSOCK ? left : LINK_WRITE_MAX_VSOCK;
+        ssize_t sent = send(fd, bytes + *written, part, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0)
+            return errno == EAGAIN || errno == EINTR || errno == ENOBUFS;
+        *written += (size_t)sent;
+    }
+    return true;
+}
+
+/* Queues what the socket does not take, which is written block by block. */
 static void write_or_queue(struct stream *stream, const uint8_t *bytes, size_t length)
 {
     struct streams *streams = stream->streams;
-    ssize_t sent = 0;
+    size_t sent = 0;
 
-    if (stream->output.bytes == 0) {
-        size_t first = length < LINK_WRITE_MAX_VSOCK ? length : LINK_WRITE_MAX_VSOCK;
-        sent = send(stream->source.fd, bytes, first, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
-            stream_close(stream, &streams->config.counters->drop_stream_broken);
-            return;
-        }
-        sent = sent < 0 ? 0 : sent;
+    if (stream->output.bytes == 0 && !write_some(stream->source.fd, bytes, length, &sent)) {
+        stream_close(stream, &streams->config.counters->drop_stream_broken);
+        return;
     }
     streams->config.counters->answers++;
-    if (!stream_output_add(streams->blocks, &stream->output, bytes + sent, length - (size_t)sent))
+    if (!stream_output_add(streams->blocks, &stream->output, bytes + sent, length - sent))
         stream_close(stream, &streams->config.counters->drop_stream_no_buffer);
 }
 
