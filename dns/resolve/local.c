@@ -4,7 +4,7 @@
  * anew and put in the old one's place when the file changes. A name found in the first is not
  * looked for in the second, so that an option overrides the file.
  *
- * localhost, invalid and the loopback's reverse names need no table.
+ * localhost, invalid, the loopback's reverse names, and what no upstream should see need no table.
  */
 #include "dns/resolve/local.h"
 
@@ -23,6 +23,7 @@
 #define LINE_BYTES  4096 /* of the hosts file; a longer line is ignored */
 #define LOCALHOST   "\x09localhost"
 #define INVALID     "\x07invalid"
+#define ONION       "\x05onion"
 
 static const uint8_t localhost_wire[] = LOCALHOST;
 static const uint8_t loopback4[] = {127, 0, 0, 1};
@@ -30,7 +31,7 @@ static const uint8_t loopback6[16] = {[15] = 1};
 
 /* ---- names that need no table ---- */
 
-enum special { NOT_SPECIAL, SPECIAL_LOCALHOST, SPECIAL_INVALID, SPECIAL_ARPA };
+enum special { NOT_SPECIAL, SPECIAL_LOCALHOST, SPECIAL_INVALID, SPECIAL_ONION, SPECIAL_ARPA };
 
 static bool is_label(const struct dns_name *name, size_t at, const char *lowered)
 {
@@ -51,6 +52,8 @@ static enum special special_of(const struct dns_name *name)
         return SPECIAL_LOCALHOST;
     if (is_label(name, last, INVALID))
         return SPECIAL_INVALID;
+    if (is_label(name, last, ONION))
+        return SPECIAL_ONION;
     return is_label(name, last, "\4arpa") ? SPECIAL_ARPA : NOT_SPECIAL;
 }
 
@@ -83,6 +86,53 @@ static size_t answer_loopback(const struct dns_query *query, size_t limit, uint8
         !dns_name_equal(&query->question.name, &zone6))
         return 0;
     return answer_one(query, DNS_TYPE_PTR, localhost_wire, sizeof(localhost_wire), limit, out);
+}
+
+/*
+ * Addresses that mean something on one link or machine only: this network, link-local, broadcast
+ * (RFC 6303 4.2, 4.3, 4.5). Their names are asked by accident, and tell an upstream what stands on
+ * the link. Private networks are not among them: a VPC's resolver knows its own.
+ */
+static bool is_on_the_link(const struct dns_name *name)
+{
+    static const struct dns_name zones[] = {
+        {16, "\0010\007in-addr\004arpa"},
+        {22, "\003254\003169\007in-addr\004arpa"},
+        {30, "\003255\003255\003255\003255\007in-addr\004arpa"},
+        {16, "\0018\001e\001f\003ip6\004arpa"},
+        {16, "\0019\001e\001f\003ip6\004arpa"},
+        {16, "\001a\001e\001f\003ip6\004arpa"},
+        {16, "\001b\001e\001f\003ip6\004arpa"},
+    };
+    const struct ip_addr unspecified = {.version = 6};
+    struct dns_name zone6;
+
+    for (size_t i = 0; i < sizeof(zones) / sizeof(zones[0]); i++)
+        if (dns_name_within(name, &zones[i]))
+            return true;
+    local_reverse_name(&unspecified, &zone6);
+    return dns_name_within(name, &zone6);
+}
+
+static size_t deny(const struct dns_query *query, size_t limit, uint8_t *out)
+{
+    return dns_render_local(query, DNS_NXDOMAIN, NULL, 0, LOCAL_TTL_S, limit, out);
+}
+
+/* What no table has and no upstream should see. 0: it is not such a name. */
+static size_t answer_unlisted(const struct dns_query *query, enum special special, size_t limit,
+                              uint8_t *out)
+{
+    size_t length;
+
+    if (special == SPECIAL_ONION) /* RFC 7686 2 */
+        return deny(query, limit, out);
+    if (special != SPECIAL_ARPA)
+        return 0;
+    length = answer_loopback(query, limit, out);
+    if (length == 0 && is_on_the_link(&query->question.name))
+        length = deny(query, limit, out);
+    return length;
 }
 
 /* ---- the hosts file ---- */
@@ -265,6 +315,7 @@ static const char *parse_host(const char *text, struct dns_name *name, struct ip
         return "names the loopback, whose address is fixed (RFC 6761 6.3)";
     case SPECIAL_INVALID:
         return "is below \"invalid\", where no name exists (RFC 6761 6.4)";
+    case SPECIAL_ONION:
     case SPECIAL_ARPA:
     case NOT_SPECIAL:
         break;
@@ -325,9 +376,7 @@ size_t dns_local_answer(const struct dns_local *local, const struct dns_query *q
     if (special == SPECIAL_LOCALHOST)
         return answer_localhost(query, limit, out);
     if (special == SPECIAL_INVALID)
-        return dns_render_local(query, DNS_NXDOMAIN, NULL, 0, LOCAL_TTL_S, limit, out);
+        return deny(query, limit, out);
     size_t length = answer_from_tables(local, query, limit, out);
-    if (length == 0 && special == SPECIAL_ARPA)
-        length = answer_loopback(query, limit, out);
-    return length;
+    return length != 0 ? length : answer_unlisted(query, special, limit, out);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Names answered here: --host, /etc/hosts, localhost and the loopback addresses' reverse names
- * (RFC 6761 6.3), nothing below "invalid" (6.4). The hosts file is read again when it changes.
+ * (RFC 6761 6.3), nothing below "invalid" (6.4). No such name: what is below "onion" (RFC 7686) and
+ * the reverse names of link-local addresses and the like (RFC 6303), unless --host or the hosts
+ * file has it. The hosts file is read again when it changes.
  */
 #ifndef CAUSEWAY_DNS_RESOLVE_LOCAL_H
 #define CAUSEWAY_DNS_RESOLVE_LOCAL_H

@@ -197,6 +197,70 @@ static void invalid_does_not_exist(void **state)
     assert_false(ask("invalid.example", DNS_TYPE_A));
 }
 
+static void assert_denied(const char *name, unsigned type)
+{
+    if (!ask(name, type))
+        fail_msg("%s is given to an upstream", name);
+    assert_int_equal(f.answer.rcode, DNS_NXDOMAIN);
+    assert_true(f.answer.negative && f.answer.cacheable);
+}
+
+#define ZEROS16 "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0."
+
+static void names_of_the_link_stay_here(void **state)
+{
+    (void)state;
+    static const char *const denied[] = {
+        "onion",
+        "x.OniOn",
+        "0.in-addr.arpa",
+        "0.0.0.0.in-addr.arpa",
+        "254.169.254.169.in-addr.arpa",
+        "b._dns-sd._udp.0.0.254.169.in-addr.arpa",
+        "255.255.255.255.in-addr.arpa",
+        ZEROS16 ZEROS16 "ip6.arpa",
+        "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.E.F.ip6.arpa",
+        "b.e.f.ip6.arpa",
+    };
+    static const char *const passed[] = {
+        "onion.example",
+        "xonion",
+        "1.in-addr.arpa",
+        "0.0.0.10.in-addr.arpa",
+        "1.1.253.169.in-addr.arpa",
+        "254.255.255.255.in-addr.arpa",
+        "169.in-addr.arpa",
+        "2." ZEROS16 "0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa",
+        "c.e.f.ip6.arpa",
+        "7.e.f.ip6.arpa",
+        "e.f.ip6.arpa",
+        "d.f.ip6.arpa",
+    };
+    create(NULL);
+    for (size_t i = 0; i < sizeof(denied) / sizeof(denied[0]); i++) {
+        assert_denied(denied[i], DNS_TYPE_PTR);
+        assert_denied(denied[i], DNS_TYPE_A);
+    }
+    for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+        if (ask(passed[i], DNS_TYPE_PTR))
+            fail_msg("%s is answered here", passed[i]);
+}
+
+/* Who gives such an address a name has it. */
+static void names_of_the_link_can_be_given(void **state)
+{
+    (void)state;
+    create("169.254.169.253 vpc-resolver\n"
+           "127.0.9.1 hidden.onion\n");
+    add("router=fe80::1");
+    assert_told("253.169.254.169.in-addr.arpa", DNS_TYPE_PTR, "vpc-resolver");
+    assert_told("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.e.f.ip6.arpa",
+                DNS_TYPE_PTR, "router");
+    assert_told("hidden.onion", DNS_TYPE_A, "127.0.9.1");
+    assert_denied("252.169.254.169.in-addr.arpa", DNS_TYPE_PTR);
+    assert_denied("other.onion", DNS_TYPE_A);
+}
+
 static void options_override_the_file(void **state)
 {
     (void)state;
@@ -371,6 +435,8 @@ int main(void)
         CASE(reverse_names),
         CASE(localhost),
         CASE(invalid_does_not_exist),
+        CASE(names_of_the_link_stay_here),
+        CASE(names_of_the_link_can_be_given),
         CASE(options_override_the_file),
         CASE(refuses_bad_options),
         CASE(follows_the_file),
