@@ -80,7 +80,7 @@ def test_dig_large_answers_are_asked_again_over_tcp(dns, daemon):
     assert "Truncated, retrying in TCP mode" in shown and shown.count('"' + "A" * 200 + '"') == 1
     assert "ANSWER: 20" in shown
     shown = dig(dns, "+ignore", "+bufsize=1232", "text.example", "TXT")
-    assert re.search(r"flags: qr [a-z ]*tc", shown) and "ANSWER: 0" in shown
+    assert re.search(r"flags: qr [a-z ]*tc", shown) and "ANSWER: 5," in shown
     assert daemon.counters()["answers_cut"] == 2
 
 
