@@ -35,10 +35,9 @@ static enum icmp_kind kind6(uint8_t type)
 
 enum icmp_kind icmp_kind(const uint8_t *packet, const struct parsed_packet *parsed)
 {
-    uint8_t type = packet[parsed->transport_offset];
-
-    if (parsed->transport_header == 0)
+    if (parsed->transport_header == 0) /* then there may be no byte at all */
         return ICMP_NONE;
+    uint8_t type = packet[parsed->transport_offset];
     if (parsed->src.version == 4)
         return parsed->protocol == IPPROTO_ICMP ? kind4(type) : ICMP_NONE;
     return parsed->protocol == IPPROTO_ICMPV6 ? kind6(type) : ICMP_NONE;

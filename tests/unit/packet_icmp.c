@@ -3,6 +3,7 @@
 #include "packet/icmp.h"
 
 #include <netinet/in.h>
+#include <stdlib.h>
 
 #include "packet/policy.h"
 #include "tests/unit/packet_build.h"
@@ -108,6 +109,29 @@ static void other_protocols_are_none(void **state)
             parsed = parse_good(packet, build_packet(packet, &spec));
             assert_int_equal(icmp_kind(packet, &parsed), ICMP_NONE);
         }
+    }
+}
+
+/* In a block of exactly their size: AddressSanitizer sees a read beyond. */
+static void packets_of_headers_alone_are_none(void **state)
+{
+    static const uint8_t next[] = {59, IPPROTO_ICMPV6}; /* nothing; and behind a fragment header */
+
+    (void)state;
+    for (size_t i = 0; i < sizeof next; i++) {
+        size_t length = i == 0 ? 40 : 48;
+        uint8_t *alone = calloc(1, length);
+        assert_non_null(alone);
+        alone[0] = 0x60;
+        alone[5] = (uint8_t)(length - 40);
+        alone[6] = i == 0 ? next[i] : IPPROTO_FRAGMENT;
+        if (i == 1) {
+            alone[40] = next[i];
+            alone[43] = 8; /* the last of its datagram, 8 bytes into it, without data */
+        }
+        parsed = parse_good(alone, length);
+        assert_int_equal(icmp_kind(alone, &parsed), ICMP_NONE);
+        free(alone);
     }
 }
 
@@ -344,6 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kinds),
         cmocka_unit_test(other_protocols_are_none),
+        cmocka_unit_test(packets_of_headers_alone_are_none),
         cmocka_unit_test(later_fragment_is_none),
         cmocka_unit_test(quote_is_read),
         cmocka_unit_test(cut_quotes_are_refused),
