@@ -72,20 +72,39 @@ static const char *skip_value(const char *at, unsigned depth)
     return length > 0 ? at + length : NULL;
 }
 
-/* The value of "dns" among the members of an object that was walked once already, or NULL. */
+/* Is the string at key "dns", its letters written as they are or as \u0064? */
+static bool is_dns(const char *key)
+{
+    const char *at = key + 1;
+
+    for (const char *letter = "dns"; *letter != '\0'; letter++) {
+        char escaped[7];
+        snprintf(escaped, sizeof(escaped), "\\u00%02x", (unsigned char)*letter);
+        if (*at == *letter)
+            at++;
+        else if (strncasecmp(at, escaped, 6) == 0 && at[1] == 'u')
+            at += 6;
+        else
+            return false;
+    }
+    return *at == '"';
+}
+
+/* The value of "dns" among the members of an object that was walked once already, or NULL. Of two,
+ * the last: it is the one that Docker takes. */
 static const char *find_dns(const char *object)
 {
-    const char *at = skip_space(object + 1);
+    const char *at = skip_space(object + 1), *found = NULL;
 
     while (at != NULL && *at == '"') {
         const char *key = at, *value = NULL;
         at = skip_space(skip_member(at, &value, 1));
-        if (strncmp(key, "\"dns\"", 5) == 0)
-            return value;
+        if (is_dns(key))
+            found = value;
         if (at != NULL && *at == ',')
             at = skip_space(at + 1);
     }
-    return NULL;
+    return found;
 }
 
 bool daemon_json_edit(const char *original, const void *context, FILE *out, struct failure *failure)
