@@ -177,16 +177,18 @@ static bool start(struct daemon *daemon, struct failure *failure)
            enter_sandbox(daemon, failure);
 }
 
-static void run(struct daemon *daemon)
+/* The exit status: a loop that breaks off is no end that somebody asked for. */
+static int run(struct daemon *daemon)
 {
     daemon->program->ready(daemon->context);
     while (!daemon->signals.stop) {
         int error = daemon->program->turn(daemon->context, control_poll(&daemon->control));
         if (error < 0) {
             log_error("the control loop failed: %s", strerror(-error));
-            return;
+            return EXIT_FAILURE;
         }
     }
+    return EXIT_SUCCESS;
 }
 
 static void end(struct daemon *daemon)
@@ -229,9 +231,9 @@ static int serve_until_told(struct daemon *daemon, int argc, char **argv)
         helper_finish(&daemon->helper);
         die("%s", failure.text);
     }
-    run(daemon);
+    int status = run(daemon);
     end(daemon);
-    return EXIT_SUCCESS;
+    return status;
 }
 
 int daemon_main(struct daemon *daemon, int argc, char **argv)

@@ -7,8 +7,9 @@
  *   signals, notify -> open -> control socket -> sandbox -> ready -> turn ... -> stop -> clean-up
  *   by the helper -> close
  *
- * Whatever fails before the loop ends the program with one sentence, and what was changed is
- * cleaned up. A daemon brings its own business as a table of functions.
+ * Whatever fails before the loop, or breaks the loop off, ends the program with one sentence and
+ * status 1, and what was changed is cleaned up. A daemon brings its own business as a table of
+ * functions.
  */
 #ifndef CAUSEWAY_RUNTIME_BASE_DAEMON_H
 #define CAUSEWAY_RUNTIME_BASE_DAEMON_H
