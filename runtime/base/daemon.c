@@ -204,6 +204,7 @@ static void end(struct daemon *daemon)
     if (program->close != NULL)
         program->close(daemon->context);
     notify_close(&daemon->notify);
+    event_loop_close(&daemon->loop);
     log_info("stopped");
 }
 
