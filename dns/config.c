@@ -330,8 +330,8 @@ static bool agree(const struct dns_config *config, struct failure *failure)
     return false;
 }
 
-enum options_result dns_config_read_again(void *context, int argc, char **argv, char *text,
-                                          struct failure *failure)
+enum options_result dns_config_read(void *context, int argc, char **argv, char *text,
+                                    struct failure *failure)
 {
     struct dns_config *config = context;
 
@@ -356,12 +356,6 @@ enum options_result dns_config_read_again(void *context, int argc, char **argv, 
     if (result == OPTIONS_OK && !agree(config, failure))
         return OPTIONS_INVALID;
     return result;
-}
-
-enum options_result dns_config_read(struct dns_config *config, int argc, char **argv,
-                                    struct failure *failure)
-{
-    return dns_config_read_again(config, argc, argv, NULL, failure);
 }
 
 const char *dns_listen_format(const struct dns_listen *listen, char *out)

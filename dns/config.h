@@ -62,12 +62,11 @@ struct dns_config {
 
 extern const struct option_spec dns_options[];
 
-/* Reads the command line into *config, defaults first. error[] as options_parse(). */
-enum options_result dns_config_read(struct dns_config *config, int argc, char **argv,
+/* Reads the command line into *config, a struct dns_config, defaults first. text as
+ * options_parse_again(): NULL, or the configuration file's, for a daemon that may no longer open
+ * it. */
+enum options_result dns_config_read(void *config, int argc, char **argv, char *text,
                                     struct failure *failure);
-/* The same for a daemon that may no longer open the file: see options_parse_again(). */
-enum options_result dns_config_read_again(void *config, int argc, char **argv, char *text,
-                                          struct failure *failure);
 
 /* "127.0.0.1:53", "[::1]:53", "vsock:any:5353"; returns out[DNS_LISTEN_TEXT_BYTES]. */
 const char *dns_listen_format(const struct dns_listen *listen, char *out);

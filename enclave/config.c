@@ -208,8 +208,8 @@ static unsigned cpu_count(void)
     return count < WIRE_MAX_LANES ? count : WIRE_MAX_LANES;
 }
 
-enum options_result enclave_config_read_again(void *context, int argc, char **argv, char *text,
-                                              struct failure *failure)
+enum options_result enclave_config_read(void *context, int argc, char **argv, char *text,
+                                        struct failure *failure)
 {
     struct enclave_config *config = context;
 
@@ -233,12 +233,6 @@ enum options_result enclave_config_read_again(void *context, int argc, char **ar
         return OPTIONS_INVALID;
     }
     return result;
-}
-
-enum options_result enclave_config_read(struct enclave_config *config, int argc, char **argv,
-                                        struct failure *failure)
-{
-    return enclave_config_read_again(config, argc, argv, NULL, failure);
 }
 
 unsigned enclave_config_uses(const struct enclave_config *config)

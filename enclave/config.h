@@ -33,16 +33,13 @@ struct enclave_config {
     const char *resolvers_file; /* where offered resolvers are written down; NULL: nowhere */
 };
 
-/* Reads the command line into *config, defaults first. error[] as options_parse(). */
-enum options_result enclave_config_read(struct enclave_config *config, int argc, char **argv,
+/* Reads the command line into *config, a struct enclave_config, defaults first. text is NULL, or
+ * the configuration file's present text, from malloc(), for a daemon that can no longer open it.
+ * The text is config's afterwards, whatever the result. */
+enum options_result enclave_config_read(void *config, int argc, char **argv, char *text,
                                         struct failure *failure);
 
-/* The same with the configuration file's present text, from malloc(), for a daemon that can no
- * longer open it. The text is config's afterwards, whatever the result. */
-enum options_result enclave_config_read_again(void *config, int argc, char **argv, char *text,
-                                              struct failure *failure);
-
-/* The table behind both, for options_print() and options_compare(). */
+/* The table behind it, for options_print() and options_compare(). */
 extern const struct option_spec enclave_options[];
 
 /* Which parts of the kernel it uses: enum kernel_use bits. */

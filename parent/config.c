@@ -358,8 +358,8 @@ const struct enclave_entry *parent_config_find(const struct parent_config *confi
     return NULL;
 }
 
-enum options_result parent_config_read_again(void *context, int argc, char **argv, char *text,
-                                             struct failure *failure)
+enum options_result parent_config_read(void *context, int argc, char **argv, char *text,
+                                       struct failure *failure)
 {
     struct parent_config *config = context;
 
@@ -397,10 +397,4 @@ unsigned parent_config_uses(const struct parent_config *config)
         if (config->enclaves[i].link.kind == LINK_VSOCK)
             uses |= KERNEL_VSOCK;
     return uses;
-}
-
-enum options_result parent_config_read(struct parent_config *config, int argc, char **argv,
-                                       struct failure *failure)
-{
-    return parent_config_read_again(config, argc, argv, NULL, failure);
 }

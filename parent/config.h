@@ -64,20 +64,17 @@ struct parent_config {
     bool forwards_only4, forwards_only6; /* forwarding was off: it is for enclaves alone */
 };
 
-/* Reads and cross-checks the command line: every enclave has its index, every published port its
- * enclave. */
-enum options_result parent_config_read(struct parent_config *config, int argc, char **argv,
+/* Reads and cross-checks the command line into *config, a struct parent_config: every enclave has
+ * its index, every published port its enclave. text is NULL, or the configuration file's present
+ * text, from malloc(), for a daemon that can no longer open it. The text is config's afterwards,
+ * whatever the result. */
+enum options_result parent_config_read(void *config, int argc, char **argv, char *text,
                                        struct failure *failure);
-
-/* The same with the configuration file's present text, from malloc(), for a daemon that can no
- * longer open it. The text is config's afterwards, whatever the result. */
-enum options_result parent_config_read_again(void *config, int argc, char **argv, char *text,
-                                             struct failure *failure);
 
 /* Which parts of the kernel it uses: enum kernel_use bits. */
 unsigned parent_config_uses(const struct parent_config *config);
 
-/* The table behind both, for options_print() and options_compare(). */
+/* The table behind it, for options_print() and options_compare(). */
 extern const struct option_spec parent_options[];
 
 /* How messages call a peer: "web (vsock:16:5005)", or without a name= the peer alone. Into

@@ -33,22 +33,6 @@ static size_t read_question(const uint8_t *bytes, size_t length, struct dns_ques
 
 /* ---- queries ---- */
 
-static const char *const query_error_names[] = {
-    [DNS_QUERY_OK] = "ok",
-    [DNS_QUERY_SHORT] = "short",
-    [DNS_QUERY_RESPONSE] = "response",
-    [DNS_QUERY_FORMAT] = "format",
-    [DNS_QUERY_OPCODE] = "opcode",
-    [DNS_QUERY_VERSION] = "EDNS version",
-};
-static_assert(sizeof(query_error_names) / sizeof(query_error_names[0]) == DNS_QUERY_ERROR_COUNT,
-              "a name for each error");
-
-const char *dns_query_error_name(enum dns_query_error error)
-{
-    return (unsigned)error < DNS_QUERY_ERROR_COUNT ? query_error_names[error] : "unknown";
-}
-
 static enum dns_query_error read_query_opt(const uint8_t *bytes, const struct dns_record *record,
                                            struct dns_query *out)
 {

@@ -65,7 +65,6 @@ enum dns_query_error {
     DNS_QUERY_VERSION,  /* BADVERS: EDNS version above 0 */
     DNS_QUERY_ERROR_COUNT
 };
-const char *dns_query_error_name(enum dns_query_error error);
 
 /*
  * Reads a client's query. Trailing bytes, a second OPT, an OPT of another name than the root, and

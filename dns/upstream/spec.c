@@ -131,11 +131,6 @@ bool upstream_parse(const char *text, struct upstream_spec *out, struct failure 
     return good;
 }
 
-void upstream_from_address(const struct ip_addr *address, struct upstream_spec *out)
-{
-    *out = (struct upstream_spec){.kind = UPSTREAM_TCP, .address = *address, .port = DNS_PORT};
-}
-
 const char *upstream_format(const struct upstream_spec *spec, char *out)
 {
     char address[ADDR_TEXT_BYTES];

@@ -27,9 +27,6 @@ struct upstream_spec {
 };
 bool upstream_parse(const char *text, struct upstream_spec *out, struct failure *failure);
 
-/* tcp://ADDR:53, as resolvers from a file or the handshake are asked. */
-void upstream_from_address(const struct ip_addr *address, struct upstream_spec *out);
-
 /* Text form into out[UPSTREAM_TEXT_BYTES]; returns out. upstream_parse() reads it back. */
 const char *upstream_format(const struct upstream_spec *spec, char *out);
 /*

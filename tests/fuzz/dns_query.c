@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A client's query, what is asked upstream because of it, and the error answers to it. Input: the
  * message. */
-#include <string.h>
 
 #include "dns/message/message.h"
 #include "dns/message/record.h"
@@ -59,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dns_query query;
     enum dns_query_error error = dns_query_parse(data, size, &query);
 
-    CHECK(strcmp(dns_query_error_name(error), "unknown") != 0);
+    CHECK((unsigned)error < DNS_QUERY_ERROR_COUNT);
     if (error == DNS_QUERY_SHORT || error == DNS_QUERY_RESPONSE)
         return 0;
     CHECK(query.udp_size >= DNS_UDP_BYTES);

@@ -38,7 +38,7 @@ static int open_session(void **state)
     memset(&session, 0, sizeof(session));
     memset(&taps, 0, sizeof(taps));
     memset(&device, 0, sizeof(device));
-    if (enclave_config_read(&config, words.argc, words.argv, &failure) != OPTIONS_OK ||
+    if (enclave_config_read(&config, words.argc, words.argv, NULL, &failure) != OPTIONS_OK ||
         event_loop_init(&loop) < 0 || device_create(&device) < 0 ||
         !capture_open(&capture, &config, &device, &failure))
         return -1;

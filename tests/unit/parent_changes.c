@@ -58,14 +58,14 @@ static int start(void **state)
     snprintf(line, sizeof(line), "--config %s --enclave unix:/run/a,name=web --firewall nft",
              support_path("conf"));
     words_split(&words, line);
-    if (parent_config_read(&config, words.argc, words.argv, &complaint) != OPTIONS_OK ||
+    if (parent_config_read(&config, words.argc, words.argv, NULL, &complaint) != OPTIONS_OK ||
         netdev_open(&netdev) < 0)
         return -1;
     sessions = (struct sessions){.context = {.config = &config, .netdev = &netdev, .mtu = 1500}};
     changes = (struct changes){.config = &config, .sessions = &sessions, .helper = &helper};
     given = config;
     reloading = (struct reload){
-        .read = parent_config_read_again,
+        .read = parent_config_read,
         .take = changes_reload,
         .context = &changes,
         .given = &given,

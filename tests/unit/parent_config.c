@@ -16,7 +16,7 @@ static enum options_result read_line(const char *line)
 {
     words_split(&words, line);
     failure.text[0] = '\0';
-    return parent_config_read(&config, words.argc, words.argv, &failure);
+    return parent_config_read(&config, words.argc, words.argv, NULL, &failure);
 }
 
 static void good(const char *line)

@@ -35,7 +35,7 @@ static void rules_of(const char *line)
     struct failure failure = {""};
 
     words_split(&words, line);
-    if (parent_config_read(&config, words.argc, words.argv, &failure) != OPTIONS_OK)
+    if (parent_config_read(&config, words.argc, words.argv, NULL, &failure) != OPTIONS_OK)
         fail_msg("%s", failure.text);
     struct rules_values *values = firewall_values(&config);
     forget(NULL);

@@ -37,7 +37,7 @@ static int open_server(void **state)
     words_split(&words, line);
     memset(&sessions, 0, sizeof(sessions));
     memset(&taps, 0, sizeof(taps));
-    if (parent_config_read(&config, words.argc, words.argv, &failure) != OPTIONS_OK ||
+    if (parent_config_read(&config, words.argc, words.argv, NULL, &failure) != OPTIONS_OK ||
         event_loop_init(&loop) < 0 || netdev_open(&netdev) < 0)
         return -1;
     sessions.loop = &loop;
