@@ -99,17 +99,17 @@ bool tap_command(struct tap_table *table, const struct control_request *request,
 
     if (!tap_parse_wish(request->words->count - 1, request->words->word + 1, &wish, failure))
         return false;
-    struct tap_capture *capture = tap_begin(table, &wish, &fd, failure);
-    if (capture == NULL)
+    struct tap *tap = tap_begin(table, &wish, &fd, failure);
+    if (tap == NULL)
         return false;
-    if (!control_hold(request, fd, tap_end, capture)) {
+    if (!control_hold(request, fd, tap_end, tap)) {
         close(fd);
-        tap_end(capture);
+        tap_end(tap);
         return failure_set(failure, "capture: one runs on this connection already");
     }
     json_number(reply, "rings", TAP_RINGS_MAX);
     json_number(reply, "ring_bytes", TAP_RING_BYTES);
-    json_number(reply, "lanes", capture->ring_count);
-    json_number(reply, "lanes_left_out", capture->left_out);
+    json_number(reply, "lanes", tap->ring_count);
+    json_number(reply, "lanes_left_out", tap->left_out);
     return true;
 }

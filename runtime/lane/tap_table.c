@@ -12,32 +12,31 @@
 
 /* ---- lanes ---- */
 
-static void attach(struct tap_table *table, struct tap_capture *capture,
-                   const struct tap_lane *lane)
+static void attach(struct tap_table *table, struct tap *tap, const struct tap_lane *lane)
 {
-    unsigned index = (unsigned)(capture - table->captures), place = capture->ring_count;
+    unsigned index = (unsigned)(tap - table->taps), place = tap->ring_count;
 
-    if (capture->wish.enclave[0] != '\0' && strcmp(capture->wish.enclave, lane->enclave) != 0)
+    if (tap->wish.enclave[0] != '\0' && strcmp(tap->wish.enclave, lane->enclave) != 0)
         return;
     if (place == TAP_RINGS_MAX) {
-        capture->left_out++;
+        tap->left_out++;
         return;
     }
-    struct tap_ring *ring = &capture->rings[place];
+    struct tap_ring *ring = &tap->rings[place];
     snprintf(ring->name, sizeof(ring->name), "%s%slane %u", lane->enclave,
              lane->enclave[0] ? " " : "", lane->number);
     __atomic_store_n(&ring->in_use, 1, __ATOMIC_RELEASE);
-    capture->ports[place] = (struct tap_port){
+    tap->ports[place] = (struct tap_port){
         .ring = ring,
-        .filter = capture->wish.filter,
-        .filter_count = capture->wish.filter_count,
-        .snap = capture->wish.snap,
-        .directions = capture->wish.directions,
-        .only_dropped = capture->wish.only_dropped,
+        .filter = tap->wish.filter,
+        .filter_count = tap->wish.filter_count,
+        .snap = tap->wish.snap,
+        .directions = tap->wish.directions,
+        .only_dropped = tap->wish.only_dropped,
     };
-    capture->lanes[place] = lane->lane;
-    capture->ring_count++;
-    lane_set_tap(lane->lane, index, &capture->ports[place]);
+    tap->lanes[place] = lane->lane;
+    tap->ring_count++;
+    lane_set_tap(lane->lane, index, &tap->ports[place]);
 }
 
 void tap_add_lane(struct tap_table *table, struct lane *lane, const char *enclave, unsigned number)
@@ -47,9 +46,9 @@ void tap_add_lane(struct tap_table *table, struct lane *lane, const char *enclav
     struct tap_lane *added = &table->lanes[table->lane_count++];
     *added = (struct tap_lane){.lane = lane, .number = number};
     snprintf(added->enclave, sizeof(added->enclave), "%s", enclave);
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
-        if (table->captures[i].used && !table->captures[i].closing)
-            attach(table, &table->captures[i], added);
+    for (unsigned i = 0; i < TAPS_MAX; i++)
+        if (table->taps[i].used && !table->taps[i].closing)
+            attach(table, &table->taps[i], added);
 }
 
 void tap_remove_lane(struct tap_table *table, struct lane *lane)
@@ -57,16 +56,16 @@ void tap_remove_lane(struct tap_table *table, struct lane *lane)
     for (unsigned i = 0; i < table->lane_count; i++)
         if (table->lanes[i].lane == lane)
             table->lanes[i--] = table->lanes[--table->lane_count];
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
-        for (unsigned k = 0; k < table->captures[i].ring_count; k++)
-            if (table->captures[i].lanes[k] == lane)
-                table->captures[i].lanes[k] = NULL;
+    for (unsigned i = 0; i < TAPS_MAX; i++)
+        for (unsigned k = 0; k < table->taps[i].ring_count; k++)
+            if (table->taps[i].lanes[k] == lane)
+                table->taps[i].lanes[k] = NULL;
 }
 
-/* ---- captures ---- */
+/* ---- taps ---- */
 
 /* Sealed, so that a reader cannot cut the memory off under the lanes. */
-static int make_memory(struct tap_capture *capture)
+static int make_memory(struct tap *tap)
 {
     int fd = memfd_create("causeway-tap", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -81,51 +80,51 @@ static int make_memory(struct tap_capture *capture)
         close(fd);
         return -error;
     }
-    capture->rings = memory;
+    tap->rings = memory;
     return fd;
 }
 
-struct tap_capture *tap_begin(struct tap_table *table, const struct tap_wish *wish, int *fd,
-                              struct failure *failure)
+struct tap *tap_begin(struct tap_table *table, const struct tap_wish *wish, int *fd,
+                      struct failure *failure)
 {
-    struct tap_capture *capture = NULL;
+    struct tap *tap = NULL;
 
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX && capture == NULL; i++)
-        if (!table->captures[i].used)
-            capture = &table->captures[i];
-    if (capture == NULL) {
-        failure_set(failure, "%d captures run already", TAP_CAPTURES_MAX);
+    for (unsigned i = 0; i < TAPS_MAX && tap == NULL; i++)
+        if (!table->taps[i].used)
+            tap = &table->taps[i];
+    if (tap == NULL) {
+        failure_set(failure, "%d captures run already", TAPS_MAX);
         return NULL;
     }
-    *capture = (struct tap_capture){.wish = *wish};
-    *fd = make_memory(capture);
+    *tap = (struct tap){.wish = *wish};
+    *fd = make_memory(tap);
     if (*fd < 0) {
         failure_set(failure, "no memory for a capture: %s", strerror(-*fd));
         return NULL;
     }
-    capture->used = true;
+    tap->used = true;
     for (unsigned i = 0; i < table->lane_count; i++)
-        attach(table, capture, &table->lanes[i]);
-    return capture;
+        attach(table, tap, &table->lanes[i]);
+    return tap;
 }
 
 void tap_end(void *context)
 {
-    struct tap_capture *capture = context;
+    struct tap *tap = context;
 
-    capture->closing = true;
+    tap->closing = true;
 }
 
-/* Have all lanes let go of the capture? Asks them to. */
-static bool let_go(struct tap_capture *capture, unsigned index)
+/* Have all lanes let go of it? Asks them to. */
+static bool let_go(struct tap *tap, unsigned index)
 {
     bool all = true;
 
-    for (unsigned i = 0; i < capture->ring_count; i++) {
-        if (capture->lanes[i] == NULL)
+    for (unsigned i = 0; i < tap->ring_count; i++) {
+        if (tap->lanes[i] == NULL)
             continue;
-        lane_set_tap(capture->lanes[i], index, NULL);
-        all &= lane_tap_gone(capture->lanes[i], index);
+        lane_set_tap(tap->lanes[i], index, NULL);
+        all &= lane_tap_gone(tap->lanes[i], index);
     }
     return all;
 }
@@ -134,13 +133,13 @@ int tap_poll(struct tap_table *table)
 {
     int due_ms = -1;
 
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++) {
-        struct tap_capture *capture = &table->captures[i];
-        if (!capture->used || !capture->closing)
+    for (unsigned i = 0; i < TAPS_MAX; i++) {
+        struct tap *tap = &table->taps[i];
+        if (!tap->used || !tap->closing)
             continue;
-        if (let_go(capture, i)) {
-            munmap(capture->rings, TAP_MEMORY_BYTES);
-            capture->used = false;
+        if (let_go(tap, i)) {
+            munmap(tap->rings, TAP_MEMORY_BYTES);
+            tap->used = false;
         } else {
             due_ms = SETTLE_MS;
         }

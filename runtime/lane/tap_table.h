@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control thread's end of the taps (runtime/lane/taps.h): which captures run, and on which
- * lanes. It gives a lane its ports and takes them back when the client's connection ends; the
- * memory goes when every lane has let go.
+ * The control thread's end of the taps (runtime/lane/taps.h): which there are, and on which lanes.
+ * It gives a lane its ports and takes them back when the client's connection ends; the memory goes
+ * when every lane has let go.
  */
 #ifndef CAUSEWAY_RUNTIME_LANE_TAP_TABLE_H
 #define CAUSEWAY_RUNTIME_LANE_TAP_TABLE_H
@@ -27,9 +27,8 @@ struct tap_wish {
     struct sock_filter filter[BPF_PROGRAM_MAX];
 };
 
-struct tap_capture {
+struct tap {
     bool used, closing;
-    int fd;
     struct tap_ring *rings;
     struct tap_wish wish;
     unsigned ring_count, left_out; /* lanes that found no ring */
@@ -45,19 +44,19 @@ struct tap_table {
         unsigned number;
         char enclave[64];
     } lanes[TAP_LANES_MAX];
-    struct tap_capture captures[TAP_CAPTURES_MAX];
+    struct tap taps[TAPS_MAX];
 };
 
-/* Makes a lane known, for captures that run and that come. Whenever a lane is made. */
+/* Makes a lane known, for taps that are there and that come. Whenever a lane is made. */
 void tap_add_lane(struct tap_table *table, struct lane *lane, const char *enclave, unsigned number);
 /* Forgets it: before lane_free(), while it does not run. */
 void tap_remove_lane(struct tap_table *table, struct lane *lane);
 
-/* Begins a capture. NULL with a sentence. *fd is the shared memory, the caller's to close. */
-struct tap_capture *tap_begin(struct tap_table *table, const struct tap_wish *wish, int *fd,
-                              struct failure *failure);
+/* Makes a tap. NULL with a sentence. *fd is the shared memory, the caller's to close. */
+struct tap *tap_begin(struct tap_table *table, const struct tap_wish *wish, int *fd,
+                      struct failure *failure);
 
-/* Ends it: lanes let go, then tap_poll() frees it. context is the capture (for control_hold()). */
+/* Ends it: lanes let go, then tap_poll() frees it. context is the tap (for control_hold()). */
 void tap_end(void *context);
 
 /* Frees what has ended; for how many milliseconds nothing will be due, -1 for ever. */

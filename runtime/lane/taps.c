@@ -94,7 +94,7 @@ void taps_update(struct taps *taps)
 {
     pthread_mutex_lock(&taps->lock);
     taps->count = 0;
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++) {
+    for (unsigned i = 0; i < TAPS_MAX; i++) {
         taps->ports[i] = taps->wanted[i];
         taps->count += taps->ports[i] != NULL;
     }
@@ -116,7 +116,7 @@ void taps_show(struct taps *taps, const uint8_t *packet, size_t length,
 
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t time_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
+    for (unsigned i = 0; i < TAPS_MAX; i++)
         if (taps->ports[i] != NULL)
             tap_packet(taps->ports[i], packet, (uint32_t)length, direction, reason, time_ns);
 }

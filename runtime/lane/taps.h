@@ -4,20 +4,19 @@
  *
  *   lane --filter, copy--> ring (shared memory) --> causewayctl --> pcapng
  *
- * A capture is a block of shared memory that the control thread makes and hands to the client with
- * its answer. It holds one ring for each lane, with one writer (the lane's thread) and one reader
- * (the client). When the reader is slow its ring fills, and what comes then is counted and not
- * copied: a lane never waits. The reader can write into the memory as it likes; a lane keeps its
- * own position, and takes of the reader's only how much room that leaves.
+ * A tap is a block of shared memory that the control thread makes and hands to the client with its
+ * answer. It holds one ring for each lane, with one writer (the lane's thread) and one reader (the
+ * client). When the reader is slow its ring fills, and what comes then is counted and not copied: a
+ * lane never waits. The reader can write into the memory as it likes; a lane keeps its own
+ * position, and takes of the reader's only how much room that leaves.
  *
- * This file is the lane's end of it: ports, one for each capture that wants its packets. The
- * control thread (runtime/lane/tap_table.h) says under a lock which ports it wants, the lane takes
- * them over when it is woken, and so lets go of them. A lane that has no tap spends one comparison
- * a packet.
+ * This file is the lane's end of it: ports, one for each tap that wants its packets. The control
+ * thread (runtime/lane/tap_table.h) says under a lock which ports it wants, the lane takes them
+ * over when it is woken, and so lets go of them. A lane that has no tap spends one comparison a
+ * packet.
  *
  * Memory: rings are made of pages that appear when they are first written to, so at most
- * TAP_RINGS_MAX times TAP_RING_BYTES for each of TAP_CAPTURES_MAX captures, and nothing without
- * one.
+ * TAP_RINGS_MAX times TAP_RING_BYTES for each of TAPS_MAX taps, and nothing without one.
  */
 #ifndef CAUSEWAY_RUNTIME_LANE_TAPS_H
 #define CAUSEWAY_RUNTIME_LANE_TAPS_H
@@ -30,7 +29,7 @@
 #include "packet/bpf.h"
 #include "runtime/base/tap_ring.h"
 
-#define TAP_CAPTURES_MAX 4
+#define TAPS_MAX 4
 
 /* ---- one port ---- */
 
@@ -53,15 +52,15 @@ void tap_packet(struct tap_port *port, const uint8_t *packet, uint32_t length,
 struct taps {
     unsigned count; /* of ports; the lane's thread's own */
     pthread_mutex_t lock;
-    struct tap_port *ports[TAP_CAPTURES_MAX]; /* the lane's thread alone writes them, under it */
-    struct tap_port *wanted[TAP_CAPTURES_MAX];
+    struct tap_port *ports[TAPS_MAX]; /* the lane's thread alone writes them, under it */
+    struct tap_port *wanted[TAPS_MAX];
 };
 
 /* Of a zero-initialised one. */
 void taps_init(struct taps *taps);
 void taps_destroy(struct taps *taps);
 
-/* The control thread's: which port the capture number `place` has here from now on, NULL for none.
+/* The control thread's: which port the tap number `place` has here from now on, NULL for none.
  * True: the lane must be woken to learn of it. */
 bool taps_want(struct taps *taps, unsigned place, struct tap_port *port);
 /* The control thread's: has the lane no port there? */

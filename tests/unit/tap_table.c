@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which captures run on which lanes. */
+/* Which taps are on which lanes. */
 #include "runtime/lane/tap_table.h"
 
 #include <unistd.h>
@@ -19,8 +19,8 @@ static void test_lanes_come_and_go(void **state)
     named = wish;
     strcpy(named.enclave, "web");
     tap_add_lane(&table, one, "web", 3);
-    struct tap_capture *all = tap_begin(&table, &wish, &fds[0], &failure);
-    struct tap_capture *web = tap_begin(&table, &named, &fds[1], &failure);
+    struct tap *all = tap_begin(&table, &wish, &fds[0], &failure);
+    struct tap *web = tap_begin(&table, &named, &fds[1], &failure);
     assert_true(all != NULL && web != NULL);
     tap_add_lane(&table, two, "db", 0);
     assert_int_equal(all->ring_count, 2);
@@ -45,19 +45,19 @@ static void test_too_many(void **state)
 {
     static struct tap_table table;
     static struct tap_wish wish;
-    struct tap_capture *held[TAP_CAPTURES_MAX];
+    struct tap *held[TAPS_MAX];
     struct failure failure;
     int fd;
 
     (void)state;
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++) {
+    for (unsigned i = 0; i < TAPS_MAX; i++) {
         held[i] = tap_begin(&table, &wish, &fd, &failure);
         assert_non_null(held[i]);
         close(fd);
     }
     assert_null(tap_begin(&table, &wish, &fd, &failure));
     assert_string_equal(failure.text, "4 captures run already");
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
+    for (unsigned i = 0; i < TAPS_MAX; i++)
         tap_end(held[i]);
     assert_int_equal(tap_poll(&table), -1);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lane's end of captures, with the test as their reader. */
+/* The lane's end of taps, with the test as their reader. */
 #include "runtime/lane/taps.h"
 
 #include <sys/mman.h>
@@ -187,16 +187,16 @@ static void test_dropped_at_the_end(void **state)
 
     (void)state;
     taps_init(&taps);
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
+    for (unsigned i = 0; i < TAPS_MAX; i++)
         taps_want(&taps, i, &port);
     taps_update(&taps);
     taps_drop(&taps);
     assert_false(taps_are_there(&taps));
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
+    for (unsigned i = 0; i < TAPS_MAX; i++)
         assert_true(taps_gone(&taps, i));
     taps_update(&taps);
     taps_show(&taps, packet, 60, TAP_TO_LINK, TAP_PASSED);
-    for (unsigned i = 0; i < TAP_CAPTURES_MAX; i++)
+    for (unsigned i = 0; i < TAPS_MAX; i++)
         assert_non_null(take());
     assert_null(take());
     taps_destroy(&taps);
