@@ -230,12 +230,12 @@ void enclave_ipv6_changed(struct enclave *enclave, const struct enclave_context 
     enclave->device_index = 0; /* set up again, and adopted, when the enclave dials */
 }
 
-static bool remove_device(const struct link_info *link, void *context)
+static bool remove_device(const struct interface_info *interface, void *context)
 {
     struct netdev *netdev = context;
 
     /* One end takes the other with it. */
-    netdev_delete(netdev, link->name, link->alias);
+    netdev_delete(netdev, interface->name, interface->alias);
     return true;
 }
 
@@ -244,7 +244,7 @@ void enclave_remove_devices(void)
     struct netdev listing = {0}, deleting = {0};
 
     if (netdev_open(&listing) == 0 && netdev_open(&deleting) == 0)
-        netdev_each_link(&listing, ENCLAVE_ALIAS_PREFIX, remove_device, &deleting);
+        netdev_each_interface(&listing, ENCLAVE_ALIAS_PREFIX, remove_device, &deleting);
     netdev_close(&listing);
     netdev_close(&deleting);
 }

@@ -179,14 +179,14 @@ bool settings_hold(const struct parent_config *config, char *report, size_t size
 /* ---- the end ---- */
 
 /* Does a kind of device that routes for others show that somebody else needs forwarding? */
-static bool is_neighbour(const struct link_info *link, void *context)
+static bool is_neighbour(const struct interface_info *interface, void *context)
 {
     static const char *const kinds[] = {"bridge", "tun", "wireguard", "vxlan", "macvlan", "ipvlan"};
     char *name = context;
 
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && link->up; i++)
-        if (strcmp(link->kind, kinds[i]) == 0)
-            memcpy(name, link->name, sizeof(link->name));
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && interface->up; i++)
+        if (strcmp(interface->kind, kinds[i]) == 0)
+            memcpy(name, interface->name, sizeof(interface->name));
     return name[0] == '\0';
 }
 
@@ -220,7 +220,7 @@ int settings_restore(void)
     int result = settings_open_journal();
 
     if (result == 0 && netdev_open(&netdev) == 0)
-        netdev_each_link(&netdev, "", is_neighbour, leaving.neighbour);
+        netdev_each_interface(&netdev, "", is_neighbour, leaving.neighbour);
     netdev_close(&netdev);
     journal_is_open = false;
     return result < 0 ? result : sysctl_restore_all(keep, &leaving);

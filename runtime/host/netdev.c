@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rtnetlink socket, links, and the veth pair that stands for a network card.
+ * The rtnetlink socket, interfaces, and the veth pair that stands for a network card.
  *
  * Theory of operation of netdev_veth_ensure(): the kernel makes a pair in one request but takes no
  * alias in it, so there is a moment in which a pair of ours does not carry our mark yet. A process
@@ -145,14 +145,14 @@ static void copy_text(char *out, size_t size, const struct nlattr *attribute)
     out[length] = '\0';
 }
 
-static void read_kind(const struct nlattr *link_info, struct link *link)
+static void read_kind(const struct nlattr *nested, struct interface *interface)
 {
     const struct nlattr *attribute;
 
-    mnl_attr_for_each_nested(attribute, link_info)
+    mnl_attr_for_each_nested(attribute, nested)
     {
         if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND)
-            copy_text(link->info.kind, sizeof(link->info.kind), attribute);
+            copy_text(interface->info.kind, sizeof(interface->info.kind), attribute);
     }
 }
 
@@ -167,7 +167,7 @@ static int array_element(const struct nlattr *attribute, size_t index)
     return value;
 }
 
-static void read_ipv4_settings(const struct nlattr *settings, struct link *link)
+static void read_ipv4_settings(const struct nlattr *settings, struct interface *interface)
 {
     const struct nlattr *attribute;
 
@@ -175,99 +175,99 @@ static void read_ipv4_settings(const struct nlattr *settings, struct link *link)
     {
         /* The array begins with setting 1 (net/ipv4/devinet.c, inet_fill_link_af()). */
         if (mnl_attr_get_type(attribute) == IFLA_INET_CONF)
-            link->forwards4 = array_element(attribute, IPV4_DEVCONF_FORWARDING - 1) != 0;
+            interface->forwards4 = array_element(attribute, IPV4_DEVCONF_FORWARDING - 1) != 0;
     }
 }
 
-static void read_ipv6_settings(const struct nlattr *settings, struct link *link)
+static void read_ipv6_settings(const struct nlattr *settings, struct interface *interface)
 {
     const struct nlattr *attribute;
 
-    link->has_ipv6 = true;
+    interface->has_ipv6 = true;
     mnl_attr_for_each_nested(attribute, settings)
     {
         if (mnl_attr_get_type(attribute) == IFLA_INET6_CONF)
-            link->ipv6_off = array_element(attribute, DEVCONF_DISABLE_IPV6) != 0;
+            interface->ipv6_off = array_element(attribute, DEVCONF_DISABLE_IPV6) != 0;
         else if (mnl_attr_get_type(attribute) == IFLA_INET6_ADDR_GEN_MODE)
-            link->ipv6_mode = mnl_attr_get_u8(attribute);
+            interface->ipv6_mode = mnl_attr_get_u8(attribute);
     }
 }
 
-static void read_families(const struct nlattr *families, struct link *link)
+static void read_families(const struct nlattr *families, struct interface *interface)
 {
     const struct nlattr *attribute;
 
     mnl_attr_for_each_nested(attribute, families)
     {
         if (mnl_attr_get_type(attribute) == AF_INET)
-            read_ipv4_settings(attribute, link);
+            read_ipv4_settings(attribute, interface);
         else if (mnl_attr_get_type(attribute) == AF_INET6)
-            read_ipv6_settings(attribute, link);
+            read_ipv6_settings(attribute, interface);
     }
 }
 
-static void read_link_attribute(const struct nlattr *attribute, struct link *link)
+static void read_attribute(const struct nlattr *attribute, struct interface *interface)
 {
     size_t bytes = mnl_attr_get_payload_len(attribute);
 
     switch (mnl_attr_get_type(attribute)) {
     case IFLA_IFNAME:
-        copy_text(link->info.name, sizeof(link->info.name), attribute);
+        copy_text(interface->info.name, sizeof(interface->info.name), attribute);
         break;
     case IFLA_IFALIAS:
-        copy_text(link->info.alias, sizeof(link->info.alias), attribute);
+        copy_text(interface->info.alias, sizeof(interface->info.alias), attribute);
         break;
     case IFLA_MTU:
         if (bytes == sizeof(uint32_t))
-            link->info.mtu = mnl_attr_get_u32(attribute);
+            interface->info.mtu = mnl_attr_get_u32(attribute);
         break;
     case IFLA_LINK:
         if (bytes == sizeof(uint32_t))
-            link->peer_ifindex = (int)mnl_attr_get_u32(attribute);
+            interface->peer_ifindex = (int)mnl_attr_get_u32(attribute);
         break;
     case IFLA_ADDRESS:
-        if (bytes == sizeof(link->mac.bytes))
-            memcpy(link->mac.bytes, mnl_attr_get_payload(attribute), bytes);
+        if (bytes == sizeof(interface->mac.bytes))
+            memcpy(interface->mac.bytes, mnl_attr_get_payload(attribute), bytes);
         break;
     case IFLA_MASTER:
         if (bytes == sizeof(uint32_t))
-            link->master = (int)mnl_attr_get_u32(attribute);
+            interface->master = (int)mnl_attr_get_u32(attribute);
         break;
     case IFLA_LINKINFO:
-        read_kind(attribute, link);
+        read_kind(attribute, interface);
         break;
     case IFLA_AF_SPEC:
-        read_families(attribute, link);
+        read_families(attribute, interface);
         break;
     default:
         break;
     }
 }
 
-/* False for a message that is no link. */
-static bool read_link(const struct nlmsghdr *message, struct link *link)
+/* False for a message that is no interface. */
+static bool read_interface(const struct nlmsghdr *message, struct interface *interface)
 {
     const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
     const struct nlattr *attribute;
 
-    memset(link, 0, sizeof(*link));
+    memset(interface, 0, sizeof(*interface));
     if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof(*info))
         return false;
-    link->info.ifindex = info->ifi_index;
-    link->info.up = (info->ifi_flags & IFF_UP) != 0;
-    link->running = link->info.up && (info->ifi_flags & IFF_RUNNING) != 0;
-    link->no_arp = (info->ifi_flags & IFF_NOARP) != 0;
-    mnl_attr_for_each(attribute, message, sizeof(*info)) read_link_attribute(attribute, link);
+    interface->info.ifindex = info->ifi_index;
+    interface->info.up = (info->ifi_flags & IFF_UP) != 0;
+    interface->running = interface->info.up && (info->ifi_flags & IFF_RUNNING) != 0;
+    interface->no_arp = (info->ifi_flags & IFF_NOARP) != 0;
+    mnl_attr_for_each(attribute, message, sizeof(*info)) read_attribute(attribute, interface);
     return true;
 }
 
-static int on_link(const struct nlmsghdr *message, void *context)
+static int on_interface(const struct nlmsghdr *message, void *context)
 {
-    (void)read_link(message, context);
+    (void)read_interface(message, context);
     return MNL_CB_OK;
 }
 
-int netdev_link_get(struct netdev *nd, const char *name, int ifindex, struct link *out)
+int netdev_interface_get(struct netdev *nd, const char *name, int ifindex, struct interface *out)
 {
     struct request request;
     struct ifinfomsg *info = request_begin(&request, RTM_GETLINK, 0, sizeof(*info));
@@ -279,7 +279,7 @@ int netdev_link_get(struct netdev *nd, const char *name, int ifindex, struct lin
     if (name != NULL)
         mnl_attr_put_strz(request.header, IFLA_IFNAME, name);
     mnl_attr_put_u32(request.header, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-    return netdev_talk(nd, &request, on_link, out);
+    return netdev_talk(nd, &request, on_interface, out);
 }
 
 int netdev_index(const char *name)
@@ -323,49 +323,50 @@ static int delete_index(struct netdev *nd, int ifindex)
 
 int netdev_delete(struct netdev *nd, const char *name, const char *alias)
 {
-    struct link link;
-    int result = netdev_link_get(nd, name, 0, &link);
+    struct interface interface;
+    int result = netdev_interface_get(nd, name, 0, &interface);
 
     if (result == -ENODEV)
         return 0;
     if (result < 0)
         return result;
-    if (alias != NULL && strcmp(link.info.alias, alias) != 0)
+    if (alias != NULL && strcmp(interface.info.alias, alias) != 0)
         return 0;
-    return delete_index(nd, link.info.ifindex);
+    return delete_index(nd, interface.info.ifindex);
 }
 
-/* The links of one dump; grown on the heap, as hosts with many containers have thousands. */
-struct link_list {
+/* The interfaces of one dump; grown on the heap: hosts with many containers have thousands. */
+struct interface_list {
     const char *alias_prefix;
-    struct link_info *entries;
+    struct interface_info *entries;
     size_t count, capacity;
 };
 
-static int on_listed_link(const struct nlmsghdr *message, void *context)
+static int on_listed_interface(const struct nlmsghdr *message, void *context)
 {
-    struct link_list *list = context;
-    struct link link;
+    struct interface_list *list = context;
+    struct interface interface;
 
-    if (!read_link(message, &link) ||
-        strncmp(link.info.alias, list->alias_prefix, strlen(list->alias_prefix)) != 0)
+    if (!read_interface(message, &interface) ||
+        strncmp(interface.info.alias, list->alias_prefix, strlen(list->alias_prefix)) != 0)
         return MNL_CB_OK;
     if (list->count == list->capacity) {
         size_t capacity = list->capacity ? 2 * list->capacity : 16;
-        struct link_info *grown = realloc(list->entries, capacity * sizeof(*grown));
+        struct interface_info *grown = realloc(list->entries, capacity * sizeof(*grown));
         if (grown == NULL)
             return MNL_CB_ERROR;
         list->entries = grown;
         list->capacity = capacity;
     }
-    list->entries[list->count++] = link.info;
+    list->entries[list->count++] = interface.info;
     return MNL_CB_OK;
 }
 
-int netdev_each_link(struct netdev *nd, const char *alias_prefix,
-                     bool (*visit)(const struct link_info *link, void *context), void *context)
+int netdev_each_interface(struct netdev *nd, const char *alias_prefix,
+                          bool (*visit)(const struct interface_info *interface, void *context),
+                          void *context)
 {
-    struct link_list list = {.alias_prefix = alias_prefix};
+    struct interface_list list = {.alias_prefix = alias_prefix};
     int result;
 
     do {
@@ -374,7 +375,7 @@ int netdev_each_link(struct netdev *nd, const char *alias_prefix,
         list.count = 0;
         (void)request_begin(&request, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
         mnl_attr_put_u32(request.header, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-        result = netdev_talk(nd, &request, on_listed_link, &list);
+        result = netdev_talk(nd, &request, on_listed_interface, &list);
     } while (result == -EINTR);
     for (size_t i = 0; result == 0 && i < list.count; i++) {
         if (!visit(&list.entries[i], context))
@@ -462,41 +463,42 @@ static int create_veth(struct netdev *nd, const struct veth_spec *spec)
     return netdev_talk(nd, &request, NULL, NULL);
 }
 
-static int configure_end(struct netdev *nd, const struct link *link, const struct mac *mac,
-                         uint32_t mtu, const char *alias)
+static int configure_end(struct netdev *nd, const struct interface *interface,
+                         const struct mac *mac, uint32_t mtu, const char *alias)
 {
     struct request request;
     struct ifinfomsg *info = request_begin(&request, RTM_SETLINK, 0, sizeof(*info));
     int result;
 
-    info->ifi_index = link->info.ifindex;
+    info->ifi_index = interface->info.ifindex;
     mnl_attr_put_u32(request.header, IFLA_MTU, mtu);
     mnl_attr_put_strz(request.header, IFLA_IFALIAS, alias);
     /* Setting the same address again would still flush the neighbour table and notify. */
-    if (memcmp(&link->mac, mac, sizeof(*mac)) != 0)
+    if (memcmp(&interface->mac, mac, sizeof(*mac)) != 0)
         mnl_attr_put(request.header, IFLA_ADDRESS, sizeof(mac->bytes), mac->bytes);
     result = netdev_talk(nd, &request, NULL, NULL);
-    return result < 0 ? result : netdev_quiet_ipv6(nd, link->info.ifindex, link->info.name);
+    return result < 0 ? result
+                      : netdev_quiet_ipv6(nd, interface->info.ifindex, interface->info.name);
 }
 
 /* Both ends as they are now. -ENODEV: at least one is missing; its ifindex is 0. */
-static int find_ends(struct netdev *nd, const struct veth_spec *spec, struct link *end,
-                     struct link *peer)
+static int find_ends(struct netdev *nd, const struct veth_spec *spec, struct interface *end,
+                     struct interface *peer)
 {
-    int result = netdev_link_get(nd, spec->name, 0, end);
-    int peer_result = netdev_link_get(nd, spec->peer, 0, peer);
+    int result = netdev_interface_get(nd, spec->name, 0, end);
+    int peer_result = netdev_interface_get(nd, spec->peer, 0, peer);
 
     if (result < 0 && result != -ENODEV)
         return result;
     return peer_result < 0 ? peer_result : result;
 }
 
-static bool marked(const struct link *link, const struct veth_spec *spec)
+static bool marked(const struct interface *interface, const struct veth_spec *spec)
 {
-    return link->info.ifindex > 0 && strcmp(link->info.alias, spec->alias) == 0;
+    return interface->info.ifindex > 0 && strcmp(interface->info.alias, spec->alias) == 0;
 }
 
-static bool is_our_pair(const struct link *end, const struct link *peer,
+static bool is_our_pair(const struct interface *end, const struct interface *peer,
                         const struct veth_spec *spec)
 {
     if (strcmp(end->info.kind, "veth") != 0 || strcmp(peer->info.kind, "veth") != 0 ||
@@ -513,8 +515,8 @@ static bool is_our_pair(const struct link *end, const struct link *peer,
 
 /* Removes single ends that carry our mark, whose other end has another name: of no use to anyone.
  * -EEXIST if a name is taken by a stranger. */
-static int clear_names(struct netdev *nd, const struct veth_spec *spec, const struct link *end,
-                       const struct link *peer)
+static int clear_names(struct netdev *nd, const struct veth_spec *spec, const struct interface *end,
+                       const struct interface *peer)
 {
     int result = 0;
 
@@ -530,7 +532,7 @@ static int clear_names(struct netdev *nd, const struct veth_spec *spec, const st
 
 int netdev_veth_ensure(struct netdev *nd, const struct veth_spec *spec)
 {
-    struct link end, peer;
+    struct interface end, peer;
     int result = find_ends(nd, spec, &end, &peer);
     bool adopt = result == 0 && is_our_pair(&end, &peer, spec);
 

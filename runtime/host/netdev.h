@@ -48,8 +48,8 @@ struct veth_spec {
  */
 int netdev_veth_ensure(struct netdev *nd, const struct veth_spec *spec);
 
-/* Deletes a link by name; absent is success. With alias not NULL only if its alias equals it; a
- * stranger's link is left alone, which is success too. */
+/* Deletes an interface by name; absent is success. With alias not NULL only if its alias equals it;
+ * a stranger's interface is left alone, which is success too. */
 int netdev_delete(struct netdev *nd, const char *name, const char *alias);
 
 int netdev_index(const char *name); /* > 0, or negative errno */
@@ -99,9 +99,9 @@ int netdev_limit_offloads(const char *name, bool udp_gso);
  * program lives on without its file descriptor. */
 int netdev_attach_ingress(struct netdev *nd, int ifindex, int program_fd, const char *name);
 
-/* Calls visit for every link whose alias starts with prefix, from a list made beforehand: visit may
- * use nd. Stops early when visit returns false. */
-struct link_info {
+/* Calls visit for every interface whose alias starts with prefix, from a list made beforehand:
+ * visit may use nd. Stops early when visit returns false. */
+struct interface_info {
     int ifindex;
     char name[IFNAMSIZ];
     char alias[256];
@@ -109,8 +109,9 @@ struct link_info {
     uint32_t mtu;
     bool up;
 };
-int netdev_each_link(struct netdev *nd, const char *alias_prefix,
-                     bool (*visit)(const struct link_info *link, void *context), void *context);
+int netdev_each_interface(struct netdev *nd, const char *alias_prefix,
+                          bool (*visit)(const struct interface_info *interface, void *context),
+                          void *context);
 
 /*
  * Calls visit for every unicast route of the main table, connected networks included, with the name
@@ -131,7 +132,7 @@ int netdev_each_connected(struct netdev *nd, int version,
                                         void *context),
                           void *context);
 
-/* The way out of this host: devices of the default routes (lowest metric, link up) and the smaller
+/* The way out of this host: devices of the default routes (lowest metric, running) and the smaller
  * MTU of the two. */
 struct uplink {
     int ifindex4, ifindex6; /* 0: no default route of that family */
@@ -170,13 +171,13 @@ int netdev_mend(struct netdev *nd, const struct device_plan *plan, char *what, s
 /* Is there a filter of that name at the device's ingress? 1, 0 or negative errno. */
 int netdev_has_ingress(struct netdev *nd, int ifindex, const char *name);
 
-/* A socket that becomes readable when anything of a device changes: the link, addresses,
+/* A socket that becomes readable when anything of a device changes: itself, addresses,
  * neighbours, routes, filters, forwarding. Non-blocking; >= 0 or negative errno. */
 int netdev_monitor_open(void);
 /*
  * Drains it. visit(ifindex) is called for every notice about a device, with 0 if notices were lost:
- * all devices may have changed. True if a link, an address, a default route or a forwarding switch
- * has changed (or notices were lost, which counts as a change).
+ * all devices may have changed. True if a device, an address, a default route or a forwarding
+ * switch has changed (or notices were lost, which counts as a change).
  */
 bool netdev_monitor_drain(int fd, void (*visit)(int ifindex, void *context), void *context);
 

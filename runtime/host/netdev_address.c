@@ -99,7 +99,8 @@ static int change_address(struct netdev *nd, uint16_t type, uint16_t flags, int 
     info->ifa_index = (unsigned)ifindex;
     mnl_attr_put(request.header, IFA_LOCAL, bytes, address->addr.bytes);
     mnl_attr_put(request.header, IFA_ADDRESS, bytes, address->addr.bytes);
-    /* Nobody else is on this link: an address in its tentative phase would only cost a second. */
+    /* Nobody else is on this network: an address in its tentative phase would only cost a second.
+     */
     if (address->addr.version == 6 && type == RTM_NEWADDR)
         mnl_attr_put_u32(request.header, IFA_FLAGS, IFA_F_NODAD);
     return netdev_talk(nd, &request, NULL, NULL);

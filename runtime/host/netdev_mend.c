@@ -4,7 +4,7 @@
  *
  * Everything is looked at before it is touched: what is as planned causes no request that changes
  * anything, hence no notice, hence no further look. From the bottom up, because each storey takes
- * the ones above with it when it goes: a link that is set down loses its routes, one whose MTU is
+ * the ones above with it when it goes: a device that is set down loses its routes, one whose MTU is
  * too small for IPv6 its addresses.
  */
 #include <errno.h>
@@ -56,8 +56,8 @@ static int rename_back(struct netdev *nd, const struct end *end)
 }
 
 /* Bridge, MAC address, MTU, alias and flags in one request, with what differs. */
-static int put_link_back(struct netdev *nd, const struct end *end, const struct link *link,
-                         struct report *report)
+static int put_interface_back(struct netdev *nd, const struct end *end,
+                              const struct interface *interface, struct report *report)
 {
     const struct veth_spec *veth = &end->plan->veth;
     struct request request;
@@ -65,25 +65,25 @@ static int put_link_back(struct netdev *nd, const struct end *end, const struct 
     size_t before = report->length;
 
     info->ifi_index = end->ifindex;
-    if (link->master != 0) {
+    if (interface->master != 0) {
         add_word(report, "out of a bridge");
         mnl_attr_put_u32(request.header, IFLA_MASTER, 0);
     }
-    if (memcmp(&link->mac, end->mac, sizeof(link->mac)) != 0) {
+    if (memcmp(&interface->mac, end->mac, sizeof(interface->mac)) != 0) {
         add_word(report, "MAC address");
         mnl_attr_put(request.header, IFLA_ADDRESS, sizeof(end->mac->bytes), end->mac->bytes);
     }
-    if (link->info.mtu != veth->mtu) {
+    if (interface->info.mtu != veth->mtu) {
         add_word(report, "MTU");
         mnl_attr_put_u32(request.header, IFLA_MTU, veth->mtu);
     }
-    if (strcmp(link->info.alias, veth->alias) != 0) {
+    if (strcmp(interface->info.alias, veth->alias) != 0) {
         add_word(report, "alias");
         mnl_attr_put_strz(request.header, IFLA_IFALIAS, veth->alias);
     }
-    if (link->no_arp)
+    if (interface->no_arp)
         add_word(report, "ARP");
-    if (!link->info.up)
+    if (!interface->info.up)
         add_word(report, "up");
     info->ifi_change = IFF_UP | IFF_NOARP;
     info->ifi_flags = IFF_UP;
@@ -108,19 +108,19 @@ static int switch_forwarding(struct netdev *nd, int ifindex)
     return netdev_talk(nd, &request, NULL, NULL);
 }
 
-static int put_ipv6_back(struct netdev *nd, const struct end *end, const struct link *link,
-                         struct report *report)
+static int put_ipv6_back(struct netdev *nd, const struct end *end,
+                         const struct interface *interface, struct report *report)
 {
     int result = 0;
 
     if (end->plan->families[1].own.addr.version == 0)
         return 0;
-    if (link->ipv6_off) {
+    if (interface->ipv6_off) {
         add_word(report, "IPv6 (disable_ipv6)");
         netdev_write_ipv6_conf(end->name, "disable_ipv6", "0");
     }
-    if (!link->has_ipv6 || link->ipv6_mode != IN6_ADDR_GEN_MODE_NONE) {
-        if (link->has_ipv6)
+    if (!interface->has_ipv6 || interface->ipv6_mode != IN6_ADDR_GEN_MODE_NONE) {
+        if (interface->has_ipv6)
             add_word(report, "IPv6 settings");
         result = netdev_quiet_ipv6(nd, end->ifindex, end->name);
     }
@@ -131,13 +131,13 @@ static int put_ipv6_back(struct netdev *nd, const struct end *end, const struct 
  * The kernel takes IPv6 from a device whose MTU is too small for it, and gives it back with an
  * address of its own making if the device is up.
  */
-static int revive_ipv6(struct netdev *nd, const struct end *end, const struct link *link)
+static int revive_ipv6(struct netdev *nd, const struct end *end, const struct interface *interface)
 {
     const struct device_plan *plan = end->plan;
     int result;
 
-    if (plan->families[1].own.addr.version == 0 || link->has_ipv6 ||
-        link->info.mtu >= IPV6_MIN_MTU || plan->veth.mtu < IPV6_MIN_MTU)
+    if (plan->families[1].own.addr.version == 0 || interface->has_ipv6 ||
+        interface->info.mtu >= IPV6_MIN_MTU || plan->veth.mtu < IPV6_MIN_MTU)
         return 0;
     result = netdev_set_up(nd, end->ifindex, false);
     if (result == 0)
@@ -147,27 +147,27 @@ static int revive_ipv6(struct netdev *nd, const struct end *end, const struct li
 
 static int mend_end(struct netdev *nd, const struct end *end, struct report *report)
 {
-    struct link link;
-    int result = netdev_link_get(nd, NULL, end->ifindex, &link);
+    struct interface interface;
+    int result = netdev_interface_get(nd, NULL, end->ifindex, &interface);
 
     if (result < 0)
         return result;
-    if (strcmp(link.info.name, end->name) != 0) {
+    if (strcmp(interface.info.name, end->name) != 0) {
         add_word(report, "name");
-        link.info.up = false;
+        interface.info.up = false;
         result = rename_back(nd, end);
     }
     if (result == 0)
-        result = revive_ipv6(nd, end, &link);
+        result = revive_ipv6(nd, end, &interface);
     if (result == 0)
-        result = put_link_back(nd, end, &link, report);
+        result = put_interface_back(nd, end, &interface, report);
     /* IPv6 may have come and gone with the MTU. */
     if (result == 0)
-        result = netdev_link_get(nd, NULL, end->ifindex, &link);
+        result = netdev_interface_get(nd, NULL, end->ifindex, &interface);
     if (result == 0)
-        result = put_ipv6_back(nd, end, &link, report);
+        result = put_ipv6_back(nd, end, &interface, report);
     if (result == 0 && end->plan->forwards4 && end->ifindex == end->plan->ifindex &&
-        !link.forwards4) {
+        !interface.forwards4) {
         add_word(report, "forwarding");
         result = switch_forwarding(nd, end->ifindex);
     }

@@ -10,7 +10,7 @@
 
 #include "runtime/host/netdev.h"
 
-/* One datagram holds one notice; the largest is a link's, of a few KB. */
+/* One datagram holds one notice; the largest is an interface's, of a few KB. */
 #define NOTICE_BYTES 16384
 /* Hosts with many containers make notices in bursts. */
 #define QUEUE_BYTES  (1 << 20)
@@ -81,7 +81,7 @@ static struct notice read_notice(const struct nlmsghdr *message)
     size_t bytes = mnl_nlmsg_get_payload_len(message);
     union {
         const void *raw;
-        const struct ifinfomsg *link;
+        const struct ifinfomsg *interface;
         const struct ifaddrmsg *address;
         const struct rtmsg *route;
         const struct ndmsg *neighbour;
@@ -91,8 +91,8 @@ static struct notice read_notice(const struct nlmsghdr *message)
     switch (message->nlmsg_type) {
     case RTM_NEWLINK:
     case RTM_DELLINK:
-        if (bytes >= sizeof(*body.link))
-            return (struct notice){body.link->ifi_index, true};
+        if (bytes >= sizeof(*body.interface))
+            return (struct notice){body.interface->ifi_index, true};
         break;
     case RTM_NEWADDR:
     case RTM_DELADDR:

@@ -88,7 +88,8 @@ static int on_address(const struct nlmsghdr *message, void *context)
     mnl_attr_for_each(attribute, message, sizeof(*info))
     {
         uint16_t type = mnl_attr_get_type(attribute);
-        /* The other end of a point-to-point link; on all others the same as IFA_LOCAL, or alone. */
+        /* The other end of a point-to-point device; on all others the same as IFA_LOCAL, or alone.
+         */
         if ((type == IFA_ADDRESS || (type == IFA_LOCAL && prefix.addr.version == 0)) &&
             mnl_attr_get_payload_len(attribute) == bytes) {
             prefix.addr.version = scan->family == AF_INET ? 4 : 6;

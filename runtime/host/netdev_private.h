@@ -32,9 +32,9 @@ void *request_begin(struct request *request, uint16_t type, uint16_t flags, size
  */
 int netdev_talk(struct netdev *nd, struct request *request, mnl_cb_t each, void *context);
 
-/* One link as the kernel describes it. */
-struct link {
-    struct link_info info;
+/* One interface as the kernel describes it. */
+struct interface {
+    struct interface_info info;
     struct mac mac;
     int peer_ifindex;  /* IFLA_LINK: of a veth, its other end; 0 if none */
     bool running;      /* up, and with carrier */
@@ -59,6 +59,6 @@ int netdev_neighbour_mend(struct netdev *nd, int ifindex, const struct ip_addr *
 int netdev_route_mend(struct netdev *nd, const struct route_spec *route);
 
 /* By name, or by index when name is NULL. 0 or negative errno, -ENODEV if absent. */
-int netdev_link_get(struct netdev *nd, const char *name, int ifindex, struct link *out);
+int netdev_interface_get(struct netdev *nd, const char *name, int ifindex, struct interface *out);
 
 #endif

@@ -235,29 +235,29 @@ static int pick_default(struct netdev *nd, uint8_t family, int *ifindex, char *n
 {
     struct route_scan scan;
     const struct default_route *best = NULL;
-    struct link best_link = {0};
+    struct interface best_interface = {0};
     int result = scan_default_routes(nd, family, &scan);
 
     if (result < 0)
         return result;
     for (size_t i = 0; i < scan.count; i++) {
-        struct link link;
+        struct interface interface;
 
         if (best != NULL && scan.routes[i].metric >= best->metric)
             continue;
-        result = netdev_link_get(nd, NULL, scan.routes[i].ifindex, &link);
+        result = netdev_interface_get(nd, NULL, scan.routes[i].ifindex, &interface);
         if (result < 0 && result != -ENODEV)
             return result;
-        if (result == 0 && link.running) {
+        if (result == 0 && interface.running) {
             best = &scan.routes[i];
-            best_link = link;
+            best_interface = interface;
         }
     }
     if (best == NULL)
         return 0;
-    *ifindex = best_link.info.ifindex;
-    memcpy(name, best_link.info.name, IFNAMSIZ);
-    lower_mtu(mtu, best_link.info.mtu);
+    *ifindex = best_interface.info.ifindex;
+    memcpy(name, best_interface.info.name, IFNAMSIZ);
+    lower_mtu(mtu, best_interface.info.mtu);
     lower_mtu(mtu, best->mtu);
     return 0;
 }
@@ -274,16 +274,16 @@ int netdev_find_uplink(struct netdev *nd, struct uplink *out)
 int netdev_named_uplink(struct netdev *nd, const char *name, struct uplink *out)
 {
     static const uint8_t families[] = {AF_INET, AF_INET6};
-    struct link link;
-    int result = netdev_link_get(nd, name, 0, &link);
+    struct interface interface;
+    int result = netdev_interface_get(nd, name, 0, &interface);
 
     memset(out, 0, sizeof(*out));
     if (result < 0)
         return result;
-    out->ifindex4 = out->ifindex6 = link.info.ifindex;
-    memcpy(out->name4, link.info.name, IFNAMSIZ);
-    memcpy(out->name6, link.info.name, IFNAMSIZ);
-    out->mtu = link.info.mtu;
+    out->ifindex4 = out->ifindex6 = interface.info.ifindex;
+    memcpy(out->name4, interface.info.name, IFNAMSIZ);
+    memcpy(out->name6, interface.info.name, IFNAMSIZ);
+    out->mtu = interface.info.mtu;
     for (size_t family = 0; family < 2; family++) {
         struct route_scan scan;
 
@@ -291,7 +291,7 @@ int netdev_named_uplink(struct netdev *nd, const char *name, struct uplink *out)
         if (result < 0)
             return result;
         for (size_t i = 0; i < scan.count; i++) {
-            if (scan.routes[i].ifindex == link.info.ifindex)
+            if (scan.routes[i].ifindex == interface.info.ifindex)
                 lower_mtu(&out->mtu, scan.routes[i].mtu);
         }
     }

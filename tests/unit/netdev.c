@@ -182,30 +182,30 @@ static void test_delete(void **state)
     assert_int_equal(netdev_delete(&nd, "a name far too long for it", NULL), -EINVAL);
 }
 
-static bool stop_at_first(const struct link_info *link, void *context)
+static bool stop_at_first(const struct interface_info *interface, void *context)
 {
     unsigned *count = context;
 
-    (void)link;
+    (void)interface;
     ++*count;
     return false;
 }
 
-static bool count_up_links(const struct link_info *link, void *context)
+static bool count_up(const struct interface_info *interface, void *context)
 {
     unsigned *count = context;
 
-    assert_string_equal(link->alias, spec.alias);
-    assert_int_equal(link->mtu, spec.mtu);
-    *count += link->up;
+    assert_string_equal(interface->alias, spec.alias);
+    assert_int_equal(interface->mtu, spec.mtu);
+    *count += interface->up;
     return true;
 }
 
 /* The visitor may use the same netdev: the list was made beforehand. */
-static bool set_mtu(const struct link_info *link, void *context)
+static bool set_mtu(const struct interface_info *interface, void *context)
 {
     (void)context;
-    return netdev_set_mtu(&nd, link->ifindex, 1350) == 0;
+    return netdev_set_mtu(&nd, interface->ifindex, 1350) == 0;
 }
 
 static void test_each_link(void **state)
@@ -215,13 +215,13 @@ static void test_each_link(void **state)
     (void)state;
     make_pair();
     ask("ip link add x0 type veth peer name x1");
-    assert_int_equal(netdev_each_link(&nd, "nobody", count_up_links, &count), 0);
+    assert_int_equal(netdev_each_interface(&nd, "nobody", count_up, &count), 0);
     assert_int_equal(count, 0);
-    assert_int_equal(netdev_each_link(&nd, "causeway", count_up_links, &count), 0);
+    assert_int_equal(netdev_each_interface(&nd, "causeway", count_up, &count), 0);
     assert_int_equal(count, 2);
-    assert_int_equal(netdev_each_link(&nd, "causeway", stop_at_first, &count), 0);
+    assert_int_equal(netdev_each_interface(&nd, "causeway", stop_at_first, &count), 0);
     assert_int_equal(count, 3);
-    assert_int_equal(netdev_each_link(&nd, "causeway", set_mtu, NULL), 0);
+    assert_int_equal(netdev_each_interface(&nd, "causeway", set_mtu, NULL), 0);
     expect("ip link show cw0", "mtu 1350");
     expect("ip link show cw1", "mtu 1350");
 }
