@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "parent/addresses.h"
-#include "parent/enclave.h"
+#include "parent/enclave_device.h"
 #include "parent/host.h"
 #include "parent/overlap.h"
 #include "parent/settings.h"

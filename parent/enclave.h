@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An enclave as the parent knows it: its index, addresses and policy, its veth pair, its lanes.
+ * An enclave as the parent knows it: its index, addresses and policy, its lanes, its veth pair
+ * (parent/enclave_device.h).
  *
  * A record is made when an enclave first connects and stays until the daemon ends, so a
- * returning enclave finds the same addresses and device. The pair is cwin<index> (the kernel's end:
- * gateway address, route and neighbour of the enclave) and cwout<index> (the daemon's end). Packets
- * to the enclave carry a MAC address that cwout<index> does not have: its taps see them, its IP
- * stack does not.
+ * returning enclave finds the same addresses and device.
  *
  * Everything here is called on the control thread.
  */
@@ -21,10 +19,6 @@
 #include "runtime/lane/tap_table.h"
 #include "runtime/base/log.h"
 #include "runtime/host/netdev.h"
-
-#define ENCLAVE_DEVICE_PREFIX      "cwin"
-#define ENCLAVE_PEER_DEVICE_PREFIX "cwout"
-#define ENCLAVE_ALIAS_PREFIX       "causeway-parent "
 
 struct parent_lane {
     struct lane *lane; /* NULL until first used; kept from stream to stream */
@@ -54,7 +48,7 @@ struct enclave {
     uint64_t session;
     uint32_t mtu_max;          /* what the enclave takes at most */
     struct wire_config config; /* as last sent */
-    uint32_t capture_mtu;      /* never fragments: the parent's taps see packets as they are */
+    uint32_t capture_mtu;      /* never fragments: capture sees packets as they are */
     struct parent_lane lanes[WIRE_MAX_LANES];
 };
 
@@ -81,11 +75,8 @@ void enclave_policy_changed(struct enclave *enclave, const struct enclave_contex
  * CONFIG over lane 0, if that runs. */
 void enclave_settings_changed(struct enclave *enclave, const struct enclave_context *context);
 
-/* Makes or adopts the pair and sets it up. 0 or negative errno. */
-int enclave_device_ready(struct enclave *enclave, const struct enclave_context *context);
-
-/* Looks whether the pair is as it was set up, puts back what is not and says so. 0, or the negative
- * errno of what could not be put back. */
+/* Looks whether its pair is as it was set up, puts back what is not and says so; makes it anew if
+ * it is gone. 0, or the negative errno of what could not be put back. */
 int enclave_mend(struct enclave *enclave, const struct enclave_context *context);
 
 /* context->ipv6_off has changed: the enclave gets other addresses when it dials again. */
@@ -115,8 +106,5 @@ void enclave_reap_lanes(struct enclave *enclave);
 void enclave_report(struct enclave *enclave, struct json *json);
 
 void enclave_print_stats(struct enclave *enclave, FILE *out);
-
-/* Removes every pair of ours, of this run or an earlier one. */
-void enclave_remove_devices(void);
 
 #endif

@@ -2,7 +2,7 @@
 #include "parent/firewall.h"
 
 #include "parent/addresses.h"
-#include "parent/enclave.h"
+#include "parent/enclave_device.h"
 #include "parent/policy.h"
 #include "rule_templates.h"
 

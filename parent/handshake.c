@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "parent/addresses.h"
+#include "parent/enclave_device.h"
 
 /* ---- answers ---- */
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "parent/enclave.h"
+#include "parent/enclave_device.h"
 #include "parent/publish.h"
 #include "runtime/base/log.h"
 #include "runtime/host/connected.h"

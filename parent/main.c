@@ -19,7 +19,7 @@
 #include "parent/check.h"
 #include "parent/commands.h"
 #include "parent/config.h"
-#include "parent/enclave.h"
+#include "parent/enclave_device.h"
 #include "parent/firewall.h"
 #include "parent/host.h"
 #include "parent/overlap.h"
@@ -71,7 +71,7 @@ static void clean_up(void *context)
     int result;
 
     remove_sockets(config);
-    enclave_remove_devices();
+    enclave_devices_remove();
     if (!rules_remove(&firewall_rules, config->firewall, &failure))
         log_warning("%s", failure.text);
     result = settings_restore();

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "parent/enclave.h"
+#include "parent/enclave_device.h"
 #include "runtime/host/netdev.h"
 
 struct search {

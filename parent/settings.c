@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "parent/enclave.h"
+#include "parent/enclave_device.h"
 #include "runtime/base/log.h"
 #include "runtime/host/netdev.h"
 #include "runtime/host/sysctl.h"

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "parent/enclave_device.h"
 #include "runtime/base/link.h"
 #include "tests/unit/support.h"
 #include "tests/unit/words.h"
@@ -59,7 +60,7 @@ static int close_server(void **state)
         for (unsigned k = 0; k < WIRE_MAX_LANES; k++)
             lane_free(sessions.enclaves[i].lanes[k].lane);
     close(sessions.lane_exit.fd);
-    enclave_remove_devices();
+    enclave_devices_remove();
     netdev_close(&netdev);
     event_loop_close(&loop);
     if (support_open_fds() != fds) {
