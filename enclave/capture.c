@@ -46,8 +46,16 @@ struct rules_values *capture_rules_values(const struct enclave_config *config, b
     return values;
 }
 
+static void close_filter(struct capture *capture)
+{
+    if (capture->filter >= 0)
+        close(capture->filter);
+    capture->filter = -1;
+}
+
 static void close_sources(struct capture *capture)
 {
+    close_filter(capture);
     for (unsigned i = 0; i < capture->source_count; i++)
         close(capture->sources[i].fd);
     capture->source_count = 0;
@@ -62,28 +70,9 @@ static int add_source(struct capture *capture, enum lane_source_kind kind, int f
     return 0;
 }
 
-static int load_and_attach(const struct enclave_config *config, struct netdev *netdev, int ifindex)
+int capture_put_filter_back(const struct capture *capture, struct device *device)
 {
-    int program = tc_mark_load(config->lanes);
-
-    if (program < 0)
-        return program;
-    int error = netdev_attach_ingress(netdev, ifindex, program, FILTER_NAME);
-    close(program);
-    return error;
-}
-
-bool capture_attach_filter(const struct enclave_config *config, struct failure *failure)
-{
-    struct netdev netdev = {0};
-    int result = netdev_open(&netdev);
-
-    if (result == 0)
-        result = netdev_index(DEVICE_PEER);
-    if (result > 0)
-        result = load_and_attach(config, &netdev, result);
-    netdev_close(&netdev);
-    return result >= 0 || failure_set(failure, "%s", strerror(-result));
+    return netdev_attach_ingress(&device->netdev, device->peer_index, capture->filter, FILTER_NAME);
 }
 
 bool capture_lacks_filter(const struct capture *capture, struct device *device)
@@ -92,16 +81,21 @@ bool capture_lacks_filter(const struct capture *capture, struct device *device)
            netdev_has_ingress(&device->netdev, device->peer_index, FILTER_NAME) == 0;
 }
 
-/* The tc program needs clsact and cls_bpf; without it the queues work, one packet at a time. */
-static bool attach_tc_mark(const struct enclave_config *config, const struct device *device)
+/* The tc program needs clsact and cls_bpf; without it the queues work, one packet at a time. It
+ * stays open: the sandbox loads none, and may have to put it back. */
+static bool attach_tc_mark(struct capture *capture, const struct enclave_config *config,
+                           const struct device *device)
 {
-    struct netdev netdev = device->netdev;
-    int error = load_and_attach(config, &netdev, device->peer_index);
+    struct device here = *device;
 
-    if (error < 0)
-        log_warning("no tc program at %s (%s): NFQUEUE works without GSO, slower", DEVICE_PEER,
-                    strerror(-error));
-    return error >= 0;
+    capture->filter = tc_mark_load(config->lanes);
+    int error = capture->filter < 0 ? capture->filter : capture_put_filter_back(capture, &here);
+    if (error >= 0)
+        return true;
+    log_warning("no tc program at %s (%s): NFQUEUE works without GSO, slower", DEVICE_PEER,
+                strerror(-error));
+    close_filter(capture);
+    return false;
 }
 
 /*
@@ -131,7 +125,7 @@ static bool open_nfqueue(struct capture *capture, const struct enclave_config *c
                          const struct device *device, struct failure *failure)
 {
     capture->used = CAPTURE_NFQUEUE;
-    capture->tagged = attach_tc_mark(config, device);
+    capture->tagged = attach_tc_mark(capture, config, device);
     for (unsigned i = 0; i < config->lanes; i++) {
         uint16_t queue = (uint16_t)(config->queue_base + i);
         int result = add_source(capture, LANE_SOURCE_NFQUEUE,
@@ -199,7 +193,7 @@ static bool open_packet(struct capture *capture, const struct enclave_config *co
 bool capture_open(struct capture *capture, const struct enclave_config *config,
                   const struct device *device, struct failure *failure)
 {
-    *capture = (struct capture){.firewall = RULES_NONE};
+    *capture = (struct capture){.firewall = RULES_NONE, .filter = -1};
     if (config->capture != CAPTURE_PACKET) {
         /* NFQUEUE describes UDP super-packets on every kernel: the tc program gives their size. */
         if (device_limit_offloads(true) == 0 && open_nfqueue(capture, config, device, failure))
@@ -208,7 +202,7 @@ bool capture_open(struct capture *capture, const struct enclave_config *config,
         if (config->capture == CAPTURE_NFQUEUE)
             return false;
         log_warning("NFQUEUE cannot be used, taking AF_PACKET: %s", failure->text);
-        *capture = (struct capture){.firewall = RULES_NONE};
+        *capture = (struct capture){.firewall = RULES_NONE, .filter = -1};
     }
     int limited = features_try_udp_gso(device->peer_index);
     if (limited == 0)

@@ -15,6 +15,7 @@
 struct capture {
     enum capture_choice used; /* never CAPTURE_AUTO */
     bool tagged;              /* the tc program is in place: GSO, lanes by flow, fragments apart */
+    int filter;               /* the tc program, -1 without one */
     enum rules_backend firewall; /* NFQUEUE: the tool that holds the rules */
     unsigned source_count;
     struct lane_source sources[LANE_SOURCES_MAX];
@@ -30,14 +31,14 @@ bool capture_open(struct capture *capture, const struct enclave_config *config,
                   const struct device *device, struct failure *failure);
 
 /* The pair was made anew: opens the packet sockets on it; the lanes are stopped. The tc program is
- * for capture_attach_filter(). 0 or negative errno. */
+ * for capture_put_filter_back(). 0 or negative errno. */
 int capture_reopen(struct capture *capture, const struct enclave_config *config,
                    const struct device *device);
 
 /* Is the tc program gone that belongs at cw1? */
 bool capture_lacks_filter(const struct capture *capture, struct device *device);
-/* Puts it there. With the privileges of the start: in the helper. False with a sentence. */
-bool capture_attach_filter(const struct enclave_config *config, struct failure *failure);
+/* Puts it there again: CAP_NET_ADMIN is enough. >= 0 or negative errno. */
+int capture_put_filter_back(const struct capture *capture, struct device *device);
 
 /* Gives lane number `lane` of `lanes` its sources. */
 void capture_assign(const struct capture *capture, unsigned lane, unsigned lanes,

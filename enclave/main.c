@@ -34,9 +34,6 @@ struct enclave {
     struct tap_table taps;
 };
 
-/* Asked of the helper: the tc program at cw1 is gone. */
-#define KIND_FILTER 't'
-
 /* ---- in the helper ---- */
 
 static void clean_up(void *context)
@@ -57,8 +54,6 @@ static bool serve(void *context, char kind, char *text, char *answer, struct fai
     const struct enclave_config *config = context;
 
     (void)answer;
-    if (kind == KIND_FILTER)
-        return capture_attach_filter(config, failure);
     return kind == RESOLVERS_HELPER_KIND && config->resolvers_file != NULL &&
            resolvers_serve(config->resolvers_file, text, failure);
 }
@@ -86,16 +81,6 @@ static bool prepare(void *context, struct failure *failure)
 static void resolvers_changed(void *context, const struct wire_config *config)
 {
     resolvers_publish(context, config);
-}
-
-static bool filter_lost(void *context)
-{
-    struct failure failure;
-
-    if (helper_request(context, KIND_FILTER, "", NULL, &failure))
-        return true;
-    log_error("the tc program cannot be put back: %s", failure.text);
-    return false;
 }
 
 static void device_changed(int ifindex, void *context)
@@ -151,8 +136,6 @@ static bool open_all(void *context, struct failure *failure)
         .notify = &enclave->daemon.notify,
         .resolvers_changed = config->resolvers_file != NULL ? resolvers_changed : NULL,
         .resolvers_context = &enclave->daemon.helper,
-        .filter_lost = filter_lost,
-        .filter_context = &enclave->daemon.helper,
     };
     enclave->commands = (struct commands){
         .control = &enclave->daemon.control,

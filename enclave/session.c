@@ -440,8 +440,8 @@ static int make_device_again(struct session *session)
         error = open_injection(session);
     if (error == 0)
         error = capture_reopen(session->capture, session->config, session->device);
-    if (error == 0 && session->capture->tagged && !session->filter_lost(session->filter_context))
-        error = -EIO;
+    if (error == 0 && session->capture->tagged)
+        error = capture_put_filter_back(session->capture, session->device);
     if (error < 0)
         log_limited(&session->device->log, LOG_LEVEL_ERROR,
                     DEVICE_NAME " was removed, and cannot be made: %s", strerror(-error));
@@ -461,7 +461,7 @@ static int look_at_device(struct session *session)
     if (error == 0 && capture_lacks_filter(session->capture, session->device)) {
         log_limited(&session->device->log, LOG_LEVEL_WARNING,
                     "somebody removed the tc program of " DEVICE_PEER "; put back: the program");
-        error = session->filter_lost(session->filter_context) ? 0 : -EIO;
+        error = capture_put_filter_back(session->capture, session->device);
     }
     return error;
 }

@@ -48,9 +48,6 @@ struct session {
     unsigned policy;                                  /* the one in force */
     struct prefix_table connected;                    /* networks of this machine's other devices */
     bool networks_changed;                            /* and no policy was free to be changed yet */
-    /* Puts the tc program back; false if that failed. */
-    bool (*filter_lost)(void *context);
-    void *filter_context;
     uint64_t look_ms; /* when the device is looked at, because it changed; 0: not due */
     struct reassembly_budget fragments;
     uint32_t mtu; /* read atomically by the lanes */

@@ -135,7 +135,7 @@ def test_a_renamed_device_gets_its_name_back(host: Host):
         before = device_state(place)
         place.ip(f"link set {device} down")
         place.ip(f"link set {device} name other7")
-        place.ip("link set other7 up")
+        place.run("ip link set other7 up", check=False)  # it may have its name back already
         mended(place, before)
     for version in (4, 6):
         wait_pings(tunnel, version)
