@@ -411,10 +411,204 @@ def ctl_rings():
     yield "short", b"x"
 
 
+def icmp_errors():
+    """An error each way, and what must not pass."""
+    def error4(quoted, kind=3):
+        return ipv4(ICMP, struct.pack("!BBHI", kind, 1, 0, 0) + quoted)
+
+    def error6(quoted, kind=1):
+        return ipv6(ICMP6, struct.pack("!BBHI", kind, 4, 0, 0) + quoted)
+
+    def turned(packet):
+        """From DST to SRC: what the sender of an error was sent."""
+        at, size = (12, 4) if packet[0] >> 4 == 4 else (8, 16)
+        return packet[:at] + packet[at + size:at + 2 * size] + packet[at:at + size] + packet[at + 2 * size:]
+    yield "error4", error4(turned(PACKETS["udp4"])[:28])
+    yield "error4-whole", error4(turned(PACKETS["tcp4-options"]), 11)
+    yield "error4-foreign", error4(PACKETS["udp4"][:28])
+    yield "error4-cut", error4(turned(PACKETS["udp4"])[:27])
+    yield "error4-nested", error4(turned(error4(PACKETS["udp4"])))
+    yield "error4-of-ping", error4(turned(PACKETS["icmp4"]))
+    yield "error4-other-family", error4(PACKETS["udp6"])
+    yield "redirect4", error4(turned(PACKETS["udp4"]), 5)
+    yield "error6", error6(turned(PACKETS["udp6"]), 2)
+    yield "error6-chain", error6(turned(PACKETS["tcp6-chain"]))
+    yield "error6-fragment", error6(turned(PACKETS["udp6-last"]), 3)
+    yield "error6-route", error6(turned(PACKETS["route6"])[:48])
+    yield "error6-nested", error6(turned(error6(PACKETS["udp6"])))
+    yield "neighbour6", ipv6(ICMP6, icmp(DATA[:24], 135))
+    yield "fragment4", ipv4(ICMP, icmp(DATA[:24], 3), fragment=0x2000)
+    yield "fragment6-empty", ipv6(ICMP6, b"", [(FRAGMENT, bytes([0, 4, 0xd0, 0, 0, 0, 9]))])
+    yield "none6", PACKETS["none6"]
+    yield "ping4", PACKETS["icmp4"]
+    yield "ping6", PACKETS["icmp6"]
+    yield "udp4", PACKETS["udp4"]
+
+
+def reassembly():
+    def rows(*given):
+        return b"".join(struct.pack("!HBH", wait, lane, len(packet)) + packet for wait, lane, packet in given)
+
+    def six(offset, more, body=DATA[:64]):
+        return ipv6(UDP, body, [(FRAGMENT, struct.pack("!xHI", offset << 3 | more, 9))])
+    first, middle, last = (ipv4(UDP, DATA[:64], fragment=part) for part in (0x2000, 0x2008, 0x0010))
+    yield "whole4", rows((0, 0, first), (1, 0, middle), (1, 0, last))
+    yield "whole6", rows((0, 0, six(0, 1)), (0, 0, six(8, 1)), (0, 0, six(16, 0)))
+    yield "out-of-order", rows((0, 0, last), (0, 0, first), (0, 0, middle))
+    yield "old", rows((0, 0, first), (31000, 0, last), (31000, 0, six(0, 1)), (61000, 0, first))
+    yield "lanes", rows((0, 0, first), (0, 1, middle), (999, 1, last), (1, 1, last))
+    yield "beyond", rows(*[(0, 0, ipv4(UDP, DATA, fragment=0x2000 | i * 32)) for i in range(30)])
+    yield "others", rows(*[(7, i, packet) for i, packet in enumerate(PACKETS.values())])
+
+
+def frame_reader():
+    for name, content in frames():
+        if len(content) < 1500:
+            yield name, b"\xff" + content
+            yield f"{name}-pieces", b"\6" + content
+
+
+def netlink(kind, body, flags=0, length=None):
+    return struct.pack(HOST + "IHHII", 16 + len(body) if length is None else length, kind, flags, 0, 0) + body
+
+
+def attribute(kind, value, length=None):
+    return (struct.pack(HOST + "HH", 4 + len(value) if length is None else length, kind) + value
+            + bytes(-len(value) % 4))
+
+
+def nfqueue():
+    head, queue = bytes([2, 0, 0, 0]), 3 << 8
+    number = attribute(1, struct.pack("!IHBx", 7, 0x0800, 1))
+    packet = attribute(10, PACKETS["udp4"])
+    yield "packet", netlink(queue, head + number + attribute(3, struct.pack("!I", 1)) + packet)
+    yield "super", netlink(queue, head + number + attribute(14, struct.pack("!I", 3)) + packet)
+    yield "truncated", netlink(queue, head + number + attribute(13, struct.pack("!I", 1500)) + packet)
+    yield "no-number", netlink(queue, head + packet)
+    yield "no-packet", netlink(queue, head + number)
+    yield "short-value", netlink(queue, head + number + attribute(3, b"\1") + attribute(14, b""))
+    yield "beyond", netlink(queue, head + number + attribute(10, b"x", 400))
+    yield "zero", netlink(queue, head + number + attribute(10, b"x", 0))
+    yield "error", netlink(2, bytes(20))
+    yield "length", netlink(queue, head + number, length=4000)
+
+
+def netlink_notice():
+    def rows(*datagrams):
+        return b"".join(struct.pack("!H", len(datagram)) + datagram for datagram in datagrams)
+    link = netlink(16, struct.pack(HOST + "BxHiII", 0, 1, 3, 1, 0) + attribute(3, b"eth0\0"))
+    address = netlink(20, struct.pack(HOST + "BBBBI", 2, 24, 0, 0, 3) + attribute(1, DATA[:4]))
+    route = struct.pack(HOST + "8BI", 2, 0, 0, 0, 254, 3, 0, 1, 0)
+    out = attribute(4, struct.pack(HOST + "i", 3))
+    yield "link", rows(link, netlink(17, link[16:]))
+    yield "address", rows(address + netlink(21, address[16:]))
+    yield "route", rows(netlink(24, route + out + attribute(5, DATA[:4])))
+    yield "route-behind", rows(netlink(25, route[:1] + b"\x18" + route[2:] + attribute(5, DATA[:4]) + out))
+    yield "neighbour", rows(netlink(28, struct.pack(HOST + "4xiHBB", 3, 2, 0, 1)))
+    yield "filter", rows(netlink(44, struct.pack(HOST + "4xiIII", 3, 1, 2, 3)))
+    yield "netconf", rows(netlink(80, b"\2\0\0\0" + attribute(1, struct.pack(HOST + "i", 3))))
+    yield "short", rows(netlink(16, b""), netlink(20, b"\2"), netlink(24, b"\2"), netlink(28, b""), netlink(80, b""))
+    yield "cut", rows(link[:20], address[:10], netlink(24, route + attribute(4, b"", 40)))
+    yield "length", rows(netlink(16, b"", length=4), netlink(16, b"", length=1 << 31))
+
+
+def conntrack():
+    def tuple_of(kind, source, destination, ports=(40000, 443)):
+        four = len(source) == 4
+        addresses = attribute(1 if four else 3, source) + attribute(2 if four else 4, destination)
+        protocol = attribute(1, b"\6") + attribute(2, struct.pack("!H", ports[0])) \
+            + attribute(3, struct.pack("!H", ports[1]))
+        return attribute(0x8000 | kind, attribute(0x8001, addresses) + attribute(0x8002, protocol))
+
+    def entry(family, *attributes):
+        return netlink(0x100, bytes([family, 0, 0, 0]) + b"".join(attributes), 2)
+    four = tuple_of(1, SRC4, DST4) + tuple_of(2, DST4, SRC4, (443, 40000))
+    six = tuple_of(1, SRC6, DST6) + tuple_of(2, DST6, SRC6, (443, 40000))
+    done = netlink(3, bytes(4), 2)
+    status, zone = attribute(3, struct.pack("!I", 2)), attribute(18, struct.pack("!H", 5))
+    yield "four", b"\0" + entry(2, four, status) + entry(2, four, zone) + done
+    yield "six", b"\1" + entry(10, six, status, zone) + done
+    yield "other-family", b"\0" + entry(10, six) + done
+    yield "no-tuple", b"\0" + entry(2, status) + done
+    yield "long-tuple", b"\0" + entry(2, attribute(0x8001, bytes(4) * 40)) + done
+    yield "nested-beyond", b"\0" + entry(2, attribute(0x8001, attribute(0x8001, b"", 80))) + done
+    yield "odd-tuple", b"\0" + entry(2, attribute(0x8001, b"\7\0\1\0abc")) + done
+    yield "short", b"\0" + netlink(0x100, b"\2", 2)
+    yield "error", b"\0" + netlink(2, struct.pack(HOST + "i", -22) + bytes(16))
+    yield "interrupted", b"\0" + netlink(0x100, bytes([2, 0, 0, 0]) + four, 0x12)
+
+
+def policy_text():
+    yield "all", b"publish = web=443:8443\npublish = db=192.0.2.9:53:53/udp\nallow = 10.1.0.0/16\n" \
+        b"connected = 172.17.0.0/16\nconnected = fd00:1::/64\n"
+    yield "range", b"publish = web=8000-8010:9000-9010/tcp\n"
+    yield "empty", b""
+    yield "twice", b"publish = web=443:443\npublish = db=443:443\n"
+    yield "nobody", b"publish = cache=443:443\n"
+    yield "no-name", b"publish = 443:443\n"
+    yield "loopback", b"publish = web=[::1]:443:443\n"
+    yield "host-bits", b"allow = 10.1.2.3/8\n"
+    yield "another-key", b"enclave = vsock:9\n"
+    yield "full", b"".join(b"allow = 10.%d.0.0/16\n" % i for i in range(65))
+    yield "no-line-end", b"allow = ::/0"
+
+
+def resolvers_text():
+    yield "two", b"9.9.9.9\n2620:fe::fe\n"
+    yield "four", b"192.0.2.1\n" * 4
+    yield "five", b"192.0.2.1\n" * 5
+    yield "empty", b""
+    yield "loopback", b"127.0.0.1\n"
+    yield "more", b"9.9.9.9 options debug\n"
+    yield "metadata", b"169.254.169.254\n"
+    yield "no-line-end", b"\n\n9.9.9.9"
+
+
+def daemon_json():
+    yield "nothing", b""
+    yield "empty", b" { } \n"
+    yield "dns", b'{"debug": true, "dns": ["9.9.9.9", "::1"], "mtu": 1.5e3}\n'
+    yield "no-dns", b'{\n  "log-opts": {"dns": "no", "list": [1, [], {}]}\n}\n'
+    yield "dns-last", b'{"a":"\\"dns\\":","dns":null}'
+    yield "twice", b'{"dns": ["9.9.9.9"], "debug": true, "dns": ["8.8.8.8"]}'
+    yield "list", b"[]"
+    yield "unfinished", b'{"dns": ["9.9.9.9"'
+    yield "behind", b"{} {}"
+    yield "deep", b'{"a":' + b"[" * 70 + b"]" * 70 + b"}"
+    yield "control", b'{"a": "\n"}'
+
+
+def resolv_conf():
+    yield "all", b"# comment\nnameserver 9.9.9.9\nnameserver 2620:fe::fe\nsearch a.example b.example\n" \
+        b"options edns0 trust-ad ndots:2\ndomain x\nsortlist 10.0.0.0/8\n"
+    yield "own", b"nameserver 192.0.2.53\nnameserver ::1\nnameserver 9.9.9.9\n"
+    yield "many", b"".join(b"nameserver 198.51.100.%d\n" % i for i in range(12))
+    yield "zone", b"nameserver fe80::1%eth0\n"
+    yield "tabs", b"\tnameserver\t9.9.9.9 \r\n; comment\nnameserver\n"
+    yield "trust-ad", b"options trust-ad\noptions\ttrust-ad trust-ad\noptions xtrust-ad trust-adx"
+    yield "no-line-end", b"search example"
+    yield "empty", b""
+
+
+def hosts():
+    yield "all", b"127.0.0.1 localhost\n::1 localhost ip6-localhost\n192.0.2.1 db db.example # comment\n" \
+        b"2001:db8::1\tdb\n"
+    yield "aliases", b"192.0.2.1 a b c d e\n192.0.2.2 a\n192.0.2.1 a\n"
+    yield "many", b"".join(b"198.51.100.%d many\n" % i for i in range(80))
+    yield "bad", b"192.0.2 a\n192.0.2.1\n192.0.2.1 a..b\n192.0.2.1 " + b"x" * 64 + b"\n"
+    yield "long-line", b"192.0.2.1 " + b"name " * 900 + b"\n192.0.2.2 behind\n"
+    yield "escapes", b"192.0.2.1 a\\.b \\255\\000x . *\n"
+    yield "special", b"192.0.2.1 localhost x.invalid 1.0.0.127.in-addr.arpa\n"
+    yield "nul", b"192.0.2.1 a\0b\n"
+    yield "empty", b""
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent / "corpus")
-    for target in (bpf, coalesce, control_request, ctl_answer, ctl_rings, dns_answer, dns_cache,
-                   dns_name, dns_query, frames, handshake, options_file, segment, vnet):
+    for target in (bpf, coalesce, conntrack, control_request, ctl_answer, ctl_rings, daemon_json, dns_answer,
+                   dns_cache, dns_name, dns_query, frame_reader, frames, handshake, hosts, icmp_errors,
+                   netlink_notice, nfqueue, options_file, policy_text, reassembly, resolv_conf, resolvers_text,
+                   segment, vnet):
         folder = root / target.__name__
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in target():
