@@ -32,7 +32,7 @@ static void begin(void)
 
     if (before.enclave_count != 0)
         return;
-    if (parent_config_read(&before, 5, arguments, &failure) != OPTIONS_OK) {
+    if (parent_config_read(&before, 5, arguments, NULL, &failure) != OPTIONS_OK) {
         fprintf(stderr, "%s\n", failure.text);
         abort();
     }

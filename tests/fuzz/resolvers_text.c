@@ -12,7 +12,7 @@
 #include "tests/fuzz/fuzz.h"
 
 static char folder[] = "/tmp/causeway-fuzz-XXXXXX";
-static char path[sizeof(folder) + 16], fresh[sizeof(folder) + 16];
+static char path[sizeof(folder) + 16], fresh[sizeof(folder) + 20];
 
 static void end(void)
 {
@@ -26,7 +26,7 @@ static void begin(void)
         return;
     CHECK(mkdtemp(folder) != NULL);
     snprintf(path, sizeof(path), "%s/resolv.conf", folder);
-    snprintf(fresh, sizeof(fresh), "%s.new", path);
+    snprintf(fresh, sizeof(fresh), "%s/resolv.conf.new", folder);
     atexit(end);
 }
 
