@@ -272,7 +272,7 @@ static void test_nfqueue_after_a_broken_lane(void **state)
     (void)state;
     use_queue();
     world_start();
-    WAIT_DOING(waiting_in_queue() > 500)
+    WAIT_DOING(waiting_in_queue() > 700) /* some may still find a slot */
     {
         for (uint32_t i = 0; i < 20; i++)
             la_send(packet, world_plain(packet, 4, 1400, i), NULL);
