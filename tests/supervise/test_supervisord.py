@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path as File
 
 import pytest
@@ -137,11 +138,13 @@ class Supervised:
 
 
 @pytest.fixture
-def supervised(topology, tmp_path):
-    os.chmod(tmp_path, 0o755)
-    made = Supervised(topology, tmp_path)
-    yield made
-    made.clear()
+def supervised(topology):
+    """In a folder that the daemons' own user may pass: pytest's are root's alone."""
+    with tempfile.TemporaryDirectory(prefix="cwtest-") as folder:
+        os.chmod(folder, 0o755)
+        made = Supervised(topology, folder)
+        yield made
+        made.clear()
 
 
 @pytest.mark.parametrize("victim", ["enclave", "parent"])
