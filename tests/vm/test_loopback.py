@@ -16,7 +16,7 @@ from machine import Q35, Machine
 
 # Until the guest must have ended: several times what it takes on two busy cores. Never a
 # measurement.
-PATIENCE = 900
+PATIENCE = 1800  # a busy machine, an emulated processor; a guest that hangs is ended
 
 # What the guest runs: everything that is about vsock or this kernel, and of the namespace tests a
 # part that touches each path once. Emulation is slow: whatever needs neither runs on the host.
