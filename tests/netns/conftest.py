@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from dns_system import dns, dns_world  # noqa: E402,F401
 from fixtures import (daemons_outlive_the_test, direction, lent, narrow_path,  # noqa: E402,F401
                       pytest_runtest_makereport, topology, version, workshop)
-from host import Host  # noqa: E402
+from host_world import Host  # noqa: E402
 from system import BUILD, IS_KERNEL, Tunnel  # noqa: E402
 from topology import sweep  # noqa: E402
 

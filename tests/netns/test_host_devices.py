@@ -2,7 +2,7 @@
 """Somebody changes our devices: an administrator's hand, systemd-networkd, NetworkManager, an ifupdown
 script. The daemons put things back, say once what they found, and open connections go on."""
 import pytest
-from host import Host, lines, new_connections, talks, wait_pings, warnings
+from host_world import Host, lines, new_connections, talks, wait_pings, warnings
 from netns import differences, snapshot, wait_for
 
 pytestmark = pytest.mark.daemons

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from control import ctl
-from host import FIREWALLS, Host, Talk
+from host_world import FIREWALLS, Host, Talk
 from netns import wait_for
 from topology import PARENT
 from traffic import Background

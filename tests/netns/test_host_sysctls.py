@@ -5,7 +5,7 @@ import socket
 import struct
 
 import pytest
-from host import Host, connects, new_connections, run_check, talks, wait_pings, warnings
+from host_world import Host, connects, new_connections, run_check, talks, wait_pings, warnings
 from netns import wait_for
 from topology import INTERNET, PARENT
 
