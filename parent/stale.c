@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "parent/addresses.h"
+#include "parent/publish.h"
+#include "runtime/base/endpoint.h"
 #include "runtime/base/log.h"
 #include "runtime/host/conntrack.h"
 
@@ -15,16 +17,13 @@ struct sweep {
 };
 
 /* An address that a socket here can be bound to. */
-static bool is_local(const struct ip_addr *addr)
+static bool is_local(const struct ip_addr *address)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
-    bool four = addr->version == 4;
+    union inet_sockaddr sockaddr;
+    socklen_t length = endpoint_inet(address, 0, &sockaddr);
+    int fd = socket(sockaddr.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool bound = fd >= 0 && bind(fd, &sockaddr.any, length) == 0;
 
-    memcpy(four ? (void *)&in.sin_addr : (void *)&in6.sin6_addr, addr->bytes, four ? 4 : 16);
-    int fd = socket(four ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool bound = fd >= 0 && bind(fd, four ? (struct sockaddr *)&in : (struct sockaddr *)&in6,
-                                 four ? sizeof(in) : sizeof(in6)) == 0;
     if (fd >= 0)
         close(fd);
     return bound;
@@ -34,9 +33,8 @@ static bool covers(const struct publish_entry *publish, const struct conntrack_e
 {
     int protocol = strcmp(publish->protocol, "udp") == 0 ? IPPROTO_UDP : IPPROTO_TCP;
 
-    return entry->protocol == protocol && entry->destination_port >= publish->first &&
-           entry->destination_port <= publish->last &&
-           (publish->listen.version == 0 || addr_equal(&publish->listen, &entry->destination));
+    return entry->protocol == protocol &&
+           publish_covers(publish, &entry->destination, entry->destination_port);
 }
 
 static const struct publish_entry *find(const struct parent_config *config,

@@ -136,6 +136,7 @@ class Caller:
 def test_a_client_that_was_there_before_the_publication(host: Host, version, firewall):
     """Its conntrack entry says "not translated", and it keeps the entry alive itself."""
     tunnel = host.tunnel(parent_arguments=["--firewall", firewall])
+    every_address = {4: "0.0.0.0", 6: "[::]"}[version]
     with host.enclave.datagram(version, None, 6500) as server:
         server.settimeout(None)
         echo = threading.Thread(target=echo_until_closed, args=(server,), daemon=True)
@@ -145,11 +146,13 @@ def test_a_client_that_was_there_before_the_publication(host: Host, version, fir
         wait_for(lambda: caller.socket and entries(host, 6400), "the old entry")
         ctl(tunnel, "parent", "publish", "6400:6500/udp")
         caller.is_answered()
-        ctl(tunnel, "parent", "publish", "6401:6500/udp")
+        ctl(tunnel, "parent", "publish", f"{every_address}:6401:6500/udp")
         other.is_answered()
         ctl(tunnel, "parent", "unpublish", "6400:6500/udp")
         caller.is_not_answered()
         other.is_answered()
+        ctl(tunnel, "parent", "unpublish", f"{every_address}:6401:6500/udp")
+        other.is_not_answered()
         caller.close()
         other.close()
         with contextlib.suppress(OSError):
