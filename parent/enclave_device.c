@@ -73,6 +73,9 @@ static struct device_plan make_plan(const struct enclave *enclave,
         .ifindex = enclave->device_index,
         .peer_ifindex = enclave->peer_device_index,
         .forwards4 = enclave->policy.own4.version != 0,
+        /* This host's own programs reach published ports at 127.0.0.1. Nothing else gets in by it:
+         * the policy drops what an enclave sends to loopback, and so does the INPUT chain. */
+        .routes_loopback4 = enclave->policy.own4.version != 0,
         .families = {plan_family(enclave, context, &enclave->policy.own4),
                      plan_family(enclave, context, &enclave->policy.own6)},
     };
@@ -116,10 +119,6 @@ static int set_up_device(struct enclave *enclave, const struct enclave_context *
         if (plan.families[i].own.addr.version != 0)
             error = netdev_address_none(context->netdev, plan.ifindex,
                                         plan.families[i].own.addr.version);
-    /* This host's own programs reach published ports at 127.0.0.1. Nothing else gets in by it: the
-     * policy drops what an enclave sends to loopback, and so does the INPUT chain. */
-    if (error == 0 && plan.families[0].own.addr.version != 0)
-        error = netdev_route_loopback(context->netdev, plan.ifindex);
     if (error == 0)
         error = netdev_mend(context->netdev, &plan, made, sizeof(made));
     return error < 0 ? error : limit_offloads(enclave); /* the devices have to be up for it */

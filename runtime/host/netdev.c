@@ -174,8 +174,11 @@ static void read_ipv4_settings(const struct nlattr *settings, struct interface *
     mnl_attr_for_each_nested(attribute, settings)
     {
         /* The array begins with setting 1 (net/ipv4/devinet.c, inet_fill_link_af()). */
-        if (mnl_attr_get_type(attribute) == IFLA_INET_CONF)
-            interface->forwards4 = array_element(attribute, IPV4_DEVCONF_FORWARDING - 1) != 0;
+        if (mnl_attr_get_type(attribute) != IFLA_INET_CONF)
+            continue;
+        interface->forwards4 = array_element(attribute, IPV4_DEVCONF_FORWARDING - 1) != 0;
+        interface->routes_loopback4 =
+            array_element(attribute, IPV4_DEVCONF_ROUTE_LOCALNET - 1) != 0;
     }
 }
 
@@ -422,7 +425,7 @@ int netdev_quiet_ipv6(struct netdev *nd, int ifindex, const char *name)
     return result;
 }
 
-int netdev_route_loopback(struct netdev *nd, int ifindex)
+int netdev_switch_ipv4(struct netdev *nd, int ifindex, int setting)
 {
     struct request request;
     struct ifinfomsg *info = request_begin(&request, RTM_SETLINK, 0, sizeof(*info));
@@ -431,7 +434,7 @@ int netdev_route_loopback(struct netdev *nd, int ifindex)
     struct nlattr *specs = mnl_attr_nest_start(request.header, IFLA_AF_SPEC);
     struct nlattr *ipv4 = mnl_attr_nest_start(request.header, AF_INET);
     struct nlattr *values = mnl_attr_nest_start(request.header, IFLA_INET_CONF);
-    mnl_attr_put_u32(request.header, IPV4_DEVCONF_ROUTE_LOCALNET, 1);
+    mnl_attr_put_u32(request.header, (uint16_t)setting, 1);
     mnl_attr_nest_end(request.header, values);
     mnl_attr_nest_end(request.header, ipv4);
     mnl_attr_nest_end(request.header, specs);

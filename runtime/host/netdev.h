@@ -54,8 +54,6 @@ int netdev_delete(struct netdev *nd, const char *name, const char *alias);
 
 int netdev_index(const char *name); /* > 0, or negative errno */
 int netdev_set_up(struct netdev *nd, int ifindex, bool up);
-/* A packet may have a source in 127.0.0.0/8 on this device, and an answer that destination. */
-int netdev_route_loopback(struct netdev *nd, int ifindex);
 int netdev_set_mtu(struct netdev *nd, int ifindex, uint32_t mtu);
 
 /*
@@ -152,6 +150,7 @@ struct device_plan {
     struct veth_spec veth;
     int ifindex, peer_ifindex; /* by which it is known, whatever it is called meanwhile */
     bool forwards4;            /* the kernel's end forwards IPv4, whatever the default is */
+    bool routes_loopback4; /* and takes 127.0.0.0/8 as a source, and as an answer's destination */
     struct device_family {
         struct ip_prefix own; /* version 0: nothing of this family */
         struct ip_addr neighbour;
@@ -161,10 +160,10 @@ struct device_plan {
 };
 
 /*
- * Compares and puts back: names, bridge, flags, MAC addresses, MTU, IPv6 settings; of every family
- * address, neighbour and route. What somebody added is left alone. 0 all was as planned; 1
- * something was put back, which what[] names ("up, route"); negative errno, -ENODEV: an end is
- * gone, the pair has to be made anew.
+ * Compares and puts back: names, bridge, flags, MAC addresses, MTU, settings of IPv4 and IPv6; of
+ * every family address, neighbour and route. What somebody added is left alone. 0 all was as
+ * planned; 1 something was put back, which what[] names ("up, route"); negative errno, -ENODEV: an
+ * end is gone, the pair has to be made anew.
  */
 int netdev_mend(struct netdev *nd, const struct device_plan *plan, char *what, size_t size);
 

@@ -90,22 +90,24 @@ static int put_interface_back(struct netdev *nd, const struct end *end,
     return report->length == before ? 0 : netdev_talk(nd, &request, NULL, NULL);
 }
 
-/* By netlink: /proc/sys may be read-only. */
-static int switch_forwarding(struct netdev *nd, int ifindex)
+/* Of the kernel's end, which routes. */
+static int put_ipv4_back(struct netdev *nd, const struct end *end,
+                         const struct interface *interface, struct report *report)
 {
-    struct request request;
-    struct ifinfomsg *info = request_begin(&request, RTM_SETLINK, 0, sizeof(*info));
-    struct nlattr *families, *ipv4, *settings;
+    const struct device_plan *plan = end->plan;
+    int result = 0;
 
-    info->ifi_index = ifindex;
-    families = mnl_attr_nest_start(request.header, IFLA_AF_SPEC);
-    ipv4 = mnl_attr_nest_start(request.header, AF_INET);
-    settings = mnl_attr_nest_start(request.header, IFLA_INET_CONF);
-    mnl_attr_put_u32(request.header, IPV4_DEVCONF_FORWARDING, 1);
-    mnl_attr_nest_end(request.header, settings);
-    mnl_attr_nest_end(request.header, ipv4);
-    mnl_attr_nest_end(request.header, families);
-    return netdev_talk(nd, &request, NULL, NULL);
+    if (end->ifindex != plan->ifindex)
+        return 0;
+    if (plan->forwards4 && !interface->forwards4) {
+        add_word(report, "forwarding");
+        result = netdev_switch_ipv4(nd, end->ifindex, IPV4_DEVCONF_FORWARDING);
+    }
+    if (result == 0 && plan->routes_loopback4 && !interface->routes_loopback4) {
+        add_word(report, "route_localnet");
+        result = netdev_switch_ipv4(nd, end->ifindex, IPV4_DEVCONF_ROUTE_LOCALNET);
+    }
+    return result;
 }
 
 static int put_ipv6_back(struct netdev *nd, const struct end *end,
@@ -166,12 +168,7 @@ static int mend_end(struct netdev *nd, const struct end *end, struct report *rep
         result = netdev_interface_get(nd, NULL, end->ifindex, &interface);
     if (result == 0)
         result = put_ipv6_back(nd, end, &interface, report);
-    if (result == 0 && end->plan->forwards4 && end->ifindex == end->plan->ifindex &&
-        !interface.forwards4) {
-        add_word(report, "forwarding");
-        result = switch_forwarding(nd, end->ifindex);
-    }
-    return result;
+    return result < 0 ? result : put_ipv4_back(nd, end, &interface, report);
 }
 
 static int count_word(int result, struct report *report, const char *word)

@@ -36,15 +36,19 @@ int netdev_talk(struct netdev *nd, struct request *request, mnl_cb_t each, void 
 struct interface {
     struct interface_info info;
     struct mac mac;
-    int peer_ifindex;  /* IFLA_LINK: of a veth, its other end; 0 if none */
-    bool running;      /* up, and with carrier */
-    bool no_arp;       /* IFF_NOARP */
-    int master;        /* ifindex of the bridge, bond or VRF that it belongs to; 0 if none */
-    bool forwards4;    /* conf/<name>/forwarding of IPv4 */
-    bool has_ipv6;     /* IPv6 knows the device: the kernel has IPv6, the MTU is large enough */
-    bool ipv6_off;     /* conf/<name>/disable_ipv6 */
-    uint8_t ipv6_mode; /* IN6_ADDR_GEN_MODE_... */
+    int peer_ifindex;      /* IFLA_LINK: of a veth, its other end; 0 if none */
+    bool running;          /* up, and with carrier */
+    bool no_arp;           /* IFF_NOARP */
+    int master;            /* ifindex of the bridge, bond or VRF that it belongs to; 0 if none */
+    bool forwards4;        /* conf/<name>/forwarding of IPv4 */
+    bool routes_loopback4; /* conf/<name>/route_localnet */
+    bool has_ipv6;         /* IPv6 knows the device: the kernel has IPv6, the MTU is large enough */
+    bool ipv6_off;         /* conf/<name>/disable_ipv6 */
+    uint8_t ipv6_mode;     /* IN6_ADDR_GEN_MODE_... */
 };
+
+/* Switches conf/<name>/... of IPv4 on: IPV4_DEVCONF_... By netlink: /proc/sys may be read-only. */
+int netdev_switch_ipv4(struct netdev *nd, int ifindex, int setting);
 
 /* No IPv6 address of its own making, no router solicitation, no autoconfiguration. */
 int netdev_quiet_ipv6(struct netdev *nd, int ifindex, const char *name);

@@ -457,6 +457,7 @@ static struct device_plan planned(void)
     struct device_plan plan = {
         .veth = spec,
         .forwards4 = true,
+        .routes_loopback4 = true,
         .families = {{.own = prefix("192.0.2.1", 32),
                       .neighbour = addr("192.0.2.2"),
                       .neighbour_mac = {{2, 0, 0, 0, 0, 9}},
@@ -497,6 +498,7 @@ static void test_mend(void **state)
         {"ip link set cw0 addrgenmode eui64", "IPv6 settings"},
         {"sysctl -q net.ipv6.conf.cw1.disable_ipv6=1", "IPv6 (disable_ipv6)"},
         {"sysctl -q net.ipv4.conf.cw0.forwarding=0", "forwarding"},
+        {"sysctl -q net.ipv4.conf.cw0.route_localnet=0", "route_localnet"},
     };
     struct device_plan plan = planned();
     char what[200];
