@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "enclave/commands.h"
 
+#include "runtime/host/kernel_features.h"
 #include "runtime/lane/report.h"
 #include "runtime/lane/tap_command.h"
 
@@ -13,7 +14,7 @@ static bool status(void *context, const struct control_request *request, struct 
 
     (void)request, (void)failure;
     control_report(commands->control, "causeway-enclave", reply);
-    report_kernel(reply, session->inject_udp_gso, enclave_config_uses(session->config));
+    report_kernel(reply, features_udp_gso(), enclave_config_uses(session->config));
     json_text(reply, "capture", capture_name(capture));
     if (capture->used == CAPTURE_NFQUEUE)
         json_text(reply, "firewall", rules_backend_name(capture->firewall));

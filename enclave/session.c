@@ -59,7 +59,7 @@ static void run_lane(struct dial *dial)
     struct lane_options options = {
         .stream_fd = dial->fd,
         .inject_fd = dial->inject_fd,
-        .inject_udp_gso = session->inject_udp_gso,
+        .inject_udp_gso = features_udp_gso(),
         .inject_source = device_peer_mac,
         .inject_destination = device_mac,
         .capture_mtu = &session->mtu,
@@ -404,7 +404,6 @@ bool session_open(struct session *session, struct failure *failure)
         result = features_try_udp_gso(session->device->peer_index);
     if (result < 0)
         return failure_set(failure, "cannot set up the lanes: %s", strerror(-result));
-    session->inject_udp_gso = features_udp_gso();
     return true;
 }
 

@@ -33,7 +33,6 @@ struct session {
     struct capture *capture;
     struct tap_table *taps;
     const struct notify *notify; /* learns when the tunnel is up and down; may be NULL */
-    bool inject_udp_gso;
 
     struct dialling dialling;
     struct dial dials[WIRE_MAX_LANES];
