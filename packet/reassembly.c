@@ -91,7 +91,7 @@ static uint64_t *lease_of(struct reassembly_budget *budget, const struct ip_addr
 {
     uint32_t mix = 0;
 
-    for (unsigned i = 0; i < sizeof dst->bytes; i += 4)
+    for (unsigned i = 0; i < sizeof(dst->bytes); i += 4)
         mix = (mix ^ load_be32(dst->bytes + i)) * 0x9e3779b1; /* the golden ratio, to spread */
     return &budget->leases[mix >> 22 & (REASSEMBLY_LEASES - 1)];
 }

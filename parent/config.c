@@ -190,7 +190,7 @@ static bool set_nat_ports(void *context, const char *value, struct failure *fail
     char text[16], *last = text;
     unsigned long ports[2];
 
-    if ((size_t)snprintf(text, sizeof text, "%s", value) >= sizeof text)
+    if ((size_t)snprintf(text, sizeof(text), "%s", value) >= sizeof(text))
         text[0] = '\0';
     const char *first = strsep(&last, "-");
     if (last == NULL || !option_number(first, 1, UINT16_MAX, &ports[0]) ||

@@ -26,7 +26,7 @@ static void drop_private(struct prefix_table *table)
         if (!covered)
             table->entries[kept++] = table->entries[i];
     }
-    memset(table->entries + kept, 0, (table->count - kept) * sizeof table->entries[0]);
+    memset(table->entries + kept, 0, (table->count - kept) * sizeof(table->entries[0]));
     table->count = kept;
 }
 
@@ -43,7 +43,7 @@ bool host_networks(struct parent_config *config, struct netdev *netdev)
         log_warning("this host is in more than %d networks: not all of them are closed to enclaves",
                     PREFIX_TABLE_MAX);
     drop_private(&found);
-    if (memcmp(&found, &config->connected, sizeof found) == 0)
+    if (memcmp(&found, &config->connected, sizeof(found)) == 0)
         return false;
     config->connected = found;
     return true;
@@ -76,7 +76,7 @@ static bool tell(struct shadows *shadows, const char *what, const char *ports)
 {
     char sentence[256];
 
-    snprintf(sentence, sizeof sentence,
+    snprintf(sentence, sizeof(sentence),
              "%s %s lies among the nat-ports %u-%u: an enclave's connections could get in its way",
              what, ports, shadows->config->nat_first, shadows->config->nat_last);
     shadows->report(sentence, shadows->context);
@@ -95,7 +95,7 @@ static bool on_listener(const struct listener *listener, void *context)
         if (shadows->seen[i] == port)
             return true;
     shadows->seen[shadows->count] = port;
-    snprintf(ports, sizeof ports, "%u/%s", port, listener->protocol);
+    snprintf(ports, sizeof(ports), "%u/%s", port, listener->protocol);
     return tell(shadows, "the service at port", ports);
 }
 

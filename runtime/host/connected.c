@@ -44,6 +44,6 @@ int connected_networks(struct netdev *nd, const char *ours, struct prefix_table 
 
     if (result == 0)
         result = netdev_each_connected(nd, 6, visit, &search);
-    qsort(table->entries + before, table->count - before, sizeof table->entries[0], compare);
+    qsort(table->entries + before, table->count - before, sizeof(table->entries[0]), compare);
     return result == 0 && search.full ? -ENOSPC : result;
 }

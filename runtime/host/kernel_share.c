@@ -15,7 +15,7 @@ uint32_t kernel_share_fragments(unsigned peers)
     };
     unsigned long least = FRAGMENTS_DEFAULT;
 
-    for (unsigned i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+    for (unsigned i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
         unsigned long limit = sysctl_number(limits[i], FRAGMENTS_DEFAULT);
         if (limit < least)
             least = limit;

@@ -28,7 +28,7 @@ static bool holds(int process_fd, const char *socket)
     if (directory == NULL && fd >= 0)
         close(fd);
     while (directory != NULL && !found && (entry = readdir(directory)) != NULL) {
-        ssize_t length = readlinkat(fd, entry->d_name, target, sizeof target - 1);
+        ssize_t length = readlinkat(fd, entry->d_name, target, sizeof(target) - 1);
         target[length > 0 ? length : 0] = '\0';
         found = strcmp(target, socket) == 0;
     }
@@ -55,14 +55,14 @@ static bool find_process(uint32_t inode, char *out)
     char socket[32], name[32];
     bool found = false;
 
-    snprintf(socket, sizeof socket, "socket:[%u]", inode);
+    snprintf(socket, sizeof(socket), "socket:[%u]", inode);
     while (processes != NULL && !found && (entry = readdir(processes)) != NULL) {
         if (!isdigit((unsigned char)entry->d_name[0]))
             continue;
         int fd = openat(dirfd(processes), entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         found = fd >= 0 && holds(fd, socket);
         if (found) {
-            read_name(fd, name, sizeof name);
+            read_name(fd, name, sizeof(name));
             snprintf(out, LISTENER_OWNER_BYTES, "%s (PID %.10s)", name, entry->d_name);
         }
         if (fd >= 0)

@@ -67,7 +67,7 @@ static int ask(struct mnl_socket *socket, uint8_t family, uint8_t protocol, uint
     request->idiag_states = states;
     if (mnl_socket_sendto(socket, header, header->nlmsg_len) < 0)
         return -errno;
-    while (result == MNL_CB_OK && (bytes = mnl_socket_recvfrom(socket, buffer, sizeof buffer)) > 0)
+    while (result == MNL_CB_OK && (bytes = mnl_socket_recvfrom(socket, buffer, sizeof(buffer))) > 0)
         result = mnl_cb_run(buffer, (size_t)bytes, 0, 0, on_socket, search);
     return bytes < 0 || result == MNL_CB_ERROR ? -errno : 0;
 }
@@ -86,7 +86,7 @@ int listeners_each(bool (*visit)(const struct listener *listener, void *context)
     };
     int result = 0;
 
-    for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0] && result == 0; i++) {
+    for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && result == 0; i++) {
         struct search search = {kinds[i].name, visit, context};
         /* One socket a question: what visit cut short is not read as the next answer. */
         struct mnl_socket *socket = mnl_socket_open(NETLINK_SOCK_DIAG);

@@ -159,6 +159,14 @@ def columns():
                 yield path, number, f"{len(line)} columns"
 
 
+def operators():
+    """sizeof(x), with parentheses: CONTRIBUTING.md."""
+    for path in files(".c", ".h"):
+        for number, line in lines(path):
+            if re.search(r"\bsizeof\s+[\w*]", re.sub(r"/\*.*|^ \*.*|\".*?\"", "", line)):
+                yield path, number, "sizeof without parentheses"
+
+
 def errors():
     """A function that says why it failed returns a bool, or a pointer: CONTRIBUTING.md."""
     pattern = re.compile(r"^(?:static |inline )*(?:int|unsigned|long|ssize_t|size_t) \w+\("
@@ -207,7 +215,7 @@ def code_map():
 
 
 CHECKS = {"layers": layers, "licence": licence, "format": formatted, "shell": shell, "places": places,
-          "merged": merged, "errors": errors, "columns": columns, "tested": tested,
+          "merged": merged, "operators": operators, "errors": errors, "columns": columns, "tested": tested,
           "code_map": code_map}
 
 

@@ -82,8 +82,8 @@ static void kinds(void **state)
     for (int version = 4; version <= 6; version += 2) {
         const uint8_t *queries = version == 4 ? query4 : query6;
         const uint8_t *errors = version == 4 ? error4 : error6;
-        size_t query_count = version == 4 ? sizeof query4 : sizeof query6;
-        size_t error_count = version == 4 ? sizeof error4 : sizeof error6;
+        size_t query_count = version == 4 ? sizeof(query4) : sizeof(query6);
+        size_t error_count = version == 4 ? sizeof(error4) : sizeof(error6);
         for (unsigned type = 0; type < 256; type++) {
             enum icmp_kind wanted = ICMP_LOCAL;
             if (memchr(queries, (int)type, query_count) != NULL)
@@ -103,7 +103,7 @@ static void other_protocols_are_none(void **state)
         /* The other family's ICMP is nothing here. */
         const uint8_t protocols[] = {IPPROTO_TCP, IPPROTO_UDP,
                                      version == 4 ? IPPROTO_ICMPV6 : IPPROTO_ICMP};
-        for (size_t i = 0; i < sizeof protocols; i++) {
+        for (size_t i = 0; i < sizeof(protocols); i++) {
             struct packet_spec spec = {
                 .version = (uint8_t)version, .protocol = protocols[i], .payload = 40};
             parsed = parse_good(packet, build_packet(packet, &spec));
@@ -118,7 +118,7 @@ static void packets_of_headers_alone_are_none(void **state)
     static const uint8_t next[] = {59, IPPROTO_ICMPV6}; /* nothing; and behind a fragment header */
 
     (void)state;
-    for (size_t i = 0; i < sizeof next; i++) {
+    for (size_t i = 0; i < sizeof(next); i++) {
         size_t length = i == 0 ? 40 : 48;
         uint8_t *alone = calloc(1, length);
         assert_non_null(alone);
@@ -218,7 +218,7 @@ static void extensions_are_walked(void **state)
     (void)state;
     static const uint8_t walked[] = {IPPROTO_HOPOPTS, IPPROTO_DSTOPTS, IPPROTO_ROUTING,
                                      IPPROTO_FRAGMENT};
-    for (size_t i = 0; i < sizeof walked; i++) {
+    for (size_t i = 0; i < sizeof(walked); i++) {
         extension = build_error(6, walked[i], 16) + 40;
         memset(extension, 0, 16);
         extension[0] = IPPROTO_UDP;
@@ -331,7 +331,7 @@ static void forged_quotes_are_refused(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof forged / sizeof forged[0]; i++) {
+    for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++) {
         uint8_t *quote = build_error(forged[i].version, IPPROTO_UDP, QUOTED_DATA);
         set_quoted(quote, forged[i].version, forged[i].src, forged[i].dst);
         if (judge(forged[i].parent) != POLICY_QUOTE)

@@ -508,7 +508,7 @@ static void ipv4_options(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct packet_spec spec = {
             .version = 4,
             .protocol = 17,

@@ -14,8 +14,8 @@ static uint64_t now_ms;
 static int start(void **state)
 {
     (void)state;
-    memset(&budget, 0, sizeof budget);
-    memset(lanes, 0, sizeof lanes);
+    memset(&budget, 0, sizeof(budget));
+    memset(lanes, 0, sizeof(lanes));
     lanes[1].lane = 1;
     budget.limit = 1 << 20;
     now_ms = 1000000;
