@@ -64,14 +64,23 @@ def test_a_resolver_beside_it(pair, without_the_service):
         machine.sh("sed -i /answer.example/d /etc/hosts")
 
 
-def test_what_does_not_start_says_why(pair, without_the_service):
+def test_what_cannot_start_is_found_before(pair, without_the_service):
     machine = without_the_service
     machine.sh("mkdir -p /run/guest/folder")
     done = machine.run("causeway-launch-parent", "start", "--enclave", "unix:/run/guest/folder",
                        check=False)
     machine.run("rmdir", "/run/guest/folder")
     assert done.returncode == 1
-    assert "cannot listen on unix:/run/guest/folder" in done.stderr
+    assert "/run/guest/folder is there, and no socket" in done.stdout
+
+
+def test_what_does_not_start_says_why(pair, without_the_service):
+    """The unit's own walls are met at its start only: it sees no /root."""
+    machine = without_the_service
+    done = machine.run("causeway-launch-parent", "start", "--enclave", "unix:/root/link",
+                       check=False)
+    assert done.returncode == 1
+    assert "cannot listen on unix:/root/link" in done.stderr
     assert not machine.is_active("causeway-parent")
     assert machine.sh("find /run/systemd/system /run/causeway/launch -name '*launch*'",
                       check=False).stdout == ""
