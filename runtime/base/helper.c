@@ -125,7 +125,8 @@ static bool take_request(struct service *service)
 
     if (!receive_message(service->fd, request, &passed))
         return false;
-    if (request[0] == HELPER_KIND_LISTEN && service->listener < 0) {
+    if (request[0] == HELPER_KIND_LISTEN && service->listener < 0 &&
+        service->duties->make != NULL) {
         service->listener = passed;
         passed = -1;
     }

@@ -2,6 +2,7 @@
 /* The clean-up writes a byte into a pipe; the end of the pipe says that the helper is gone. */
 #include "runtime/base/helper.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -188,6 +189,51 @@ static void test_serves(void **state)
     helper_finish(&helper);
 }
 
+static int make_nothing(void)
+{
+    return -ENOSYS;
+}
+
+/* A daemon that was taken over may pass what it likes: the helper goes on. */
+static void test_listener_that_is_none(void **state)
+{
+    struct failure failure;
+    struct helper_duties duties = {.cleanup = ignore, .serve = serve, .make = make_nothing};
+    unsigned count = 0;
+    struct helper helper;
+    int ends[2];
+
+    (void)state;
+    duties.context = &count;
+    assert_int_equal(helper_start(&helper, &duties), 0);
+    assert_false(helper_request(&helper, HELPER_KIND_LISTEN, "", NULL, &failure));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pipe(ends), 0);
+        assert_int_equal(write(ends[1], "something", 9), 9);
+        assert_true(helper_listen(&helper, ends[0], &failure));
+        assert_true(helper_request(&helper, 'e', "a word", NULL, &failure));
+        close(ends[1]);
+    }
+    helper_finish(&helper);
+}
+
+static void test_nothing_to_listen_for(void **state)
+{
+    struct failure failure;
+    struct helper helper;
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(start_cleaner(&helper, ignore, NULL), 0);
+    assert_int_equal(pipe(ends), 0);
+    assert_false(helper_listen(&helper, ends[0], &failure));
+    signal(SIGPIPE, SIG_IGN);
+    assert_int_equal(write(ends[1], "x", 1), -1); /* the helper has closed its copy */
+    signal(SIGPIPE, SIG_DFL);
+    close(ends[1]);
+    helper_finish(&helper);
+}
+
 static void test_only_cleans_up(void **state)
 {
     struct helper helper;
@@ -226,6 +272,8 @@ int main(void)
         cmocka_unit_test_setup(test_leaves_all_as_it_is_when_not_asked, open_notes),
         cmocka_unit_test_setup(test_signals_are_the_daemons, open_notes),
         cmocka_unit_test(test_serves),
+        cmocka_unit_test(test_listener_that_is_none),
+        cmocka_unit_test(test_nothing_to_listen_for),
         cmocka_unit_test(test_only_cleans_up),
         cmocka_unit_test(test_gone),
     };
